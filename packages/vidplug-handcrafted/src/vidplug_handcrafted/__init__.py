@@ -1,0 +1,1 @@
+"""Handcrafted forensic features and fitted heads for vidcore."""

@@ -1,0 +1,1 @@
+"""I3D extractors (ResNet-50 and Inception) for vidcore."""

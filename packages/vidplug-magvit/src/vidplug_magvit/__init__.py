@@ -1,0 +1,1 @@
+"""Open-MAGVIT2 video tokenizer extractors for vidcore."""

@@ -1,0 +1,1 @@
+"""SlowFast, Slow and C2D extractors for vidcore."""

@@ -1,0 +1,1 @@
+"""TimeSformer extractors for vidcore."""

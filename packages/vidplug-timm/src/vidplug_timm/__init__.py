@@ -1,0 +1,1 @@
+"""Every timm image backbone as a frame-wise extractor for vidcore."""

@@ -1,0 +1,1 @@
+"""The torchvision video classification models as vidcore extractors."""

@@ -1,0 +1,1 @@
+"""VideoMAE extractors for vidcore."""

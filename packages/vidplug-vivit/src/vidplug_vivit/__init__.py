@@ -1,0 +1,1 @@
+"""ViViT extractors (joint and factorised causal) for vidcore."""

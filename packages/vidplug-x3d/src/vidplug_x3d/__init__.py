@@ -1,0 +1,1 @@
+"""X3D extractors for vidcore."""
