@@ -1,0 +1,78 @@
+"""Configuration and registry to modules; wiring is checked before any forward."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vidcore.catalog import ExtractorSpec, FusionSpec, HeadSpec, ReadoutSpec, Registry, installed, load_target
+from vidcore.config import RunConfig, component_config
+from vidcore.errors import ConfigError, PluginError
+from vidcore.extractors.base import Extractor
+from vidcore.fusion.base import Fusion
+from vidcore.heads.base import Head, TargetInfo
+from vidcore.model import VideoModel
+from vidcore.readouts.base import Readout
+from vidcore.weights import load_weights
+
+
+def create(name: str, *, registry: Registry | None = None, **options: Any) -> Extractor:
+    """Build an extractor by name, with its weights where a tag or ``weights=`` asks for some.
+
+    ``create("dinov2/vits14")`` has random weights; ``create("dinov2/vits14.lvd142m")`` and
+    ``create("dinov2/vits14", weights="file.safetensors")`` load them.
+
+    Raises:
+        UnknownNameError: no extractor of that name.
+        ConfigError: an unknown or wrong option, or weights named twice.
+        WeightsError: the weights are absent or do not fit.
+    """
+    registry = registry or installed()
+    entry, tag = registry.find("extractor", name)
+    spec = entry.spec
+    if not isinstance(spec, ExtractorSpec):
+        raise PluginError(f"extractor {name!r} is declared as {type(spec).__name__}")
+    if tag:
+        if options.get("weights") not in (None, tag):
+            raise ConfigError(f"extractor {name!r} names weights {tag!r}, and options name {options['weights']!r}")
+        options["weights"] = tag
+    config = component_config(spec, options)
+    extractor = load_target(spec)(spec, config)
+    if not isinstance(extractor, Extractor):
+        raise PluginError(f"extractor {spec.name!r}: {spec.target} does not derive from vidcore.extractors.Extractor")
+    if extractor.config.weights:
+        load_weights(extractor, extractor.config.weights)
+    return extractor.eval()
+
+
+def assemble(config: RunConfig, targets: TargetInfo, registry: Registry | None = None) -> VideoModel:
+    """The model that a run configuration describes.
+
+    Raises:
+        UnknownNameError, ConfigError, WiringError, WeightsError: before any forward, naming the part.
+    """
+    registry = registry or installed()
+    extractors: dict[str, Extractor] = {}
+    frozen = set()
+    for choice in config.extractors:
+        extractor = create(choice.name, registry=registry, **choice.options)
+        stream = _free_name(choice.name, extractors)
+        extractors[stream] = extractor
+        if choice.freeze if choice.freeze is not None else bool(extractor.config.weights):
+            frozen.add(stream)
+    streams = {name: e.outputs[e.output_names[0]] for name, e in extractors.items()}
+    fusion: Fusion = _part(FusionSpec, config.fusion.name, config.fusion.options, registry, streams)
+    readout: Readout = _part(ReadoutSpec, config.readout.name, config.readout.options, registry, fusion.output)
+    head: Head = _part(HeadSpec, config.head.name, config.head.options, registry, readout.output, targets)
+    return VideoModel(extractors, fusion, readout, head, frozenset(frozen))
+
+
+def _part(kind: Any, name: str, options: dict[str, Any], registry: Registry, *inputs: Any) -> Any:
+    spec = registry.get(kind, name)
+    return load_target(spec)(spec, component_config(spec, options), *inputs)
+
+
+def _free_name(name: str, taken: dict[str, Extractor]) -> str:
+    candidate, number = name, 2
+    while candidate in taken:
+        candidate, number = f"{name}#{number}", number + 1
+    return candidate

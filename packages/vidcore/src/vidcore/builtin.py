@@ -1,0 +1,91 @@
+"""Declares the core's own components. Read by ``vidcore list-models``, so: no torch here."""
+
+from vidcore.plugin import (
+    ClipFormat,
+    ExtractorSpec,
+    FeatureInfo,
+    FusionSpec,
+    HeadSpec,
+    ReadoutSpec,
+    hookimpl,
+)
+
+
+@hookimpl
+def vidcore_extractors() -> list[ExtractorSpec]:
+    """The two extractors that need no weights."""
+    pixels = ClipFormat(size=(64, 64), value_range=(-1.0, 1.0), max_frames=128)
+    return [
+        ExtractorSpec(
+            name="basic/naive_cnn",
+            target="vidcore.extractors._naive_cnn:NaiveCnn",
+            config="vidcore.extractors.config:NaiveCnnConfig",
+            summary="2D CNN on 8 uniformly sampled frames, averaged; sees no motion",
+            licence="Apache-2.0",
+            outputs={"mean": FeatureInfo(128, (None, None, None))},
+            clip=pixels,
+            parameters=97_632,
+        ),
+        ExtractorSpec(
+            name="basic/patch_transformer",
+            target="vidcore.extractors._patch_transformer:PatchTransformer",
+            config="vidcore.extractors.config:PatchTransformerConfig",
+            summary="space-time patches and a Transformer encoder, from scratch; 4 blocks, width 256",
+            licence="Apache-2.0",
+            outputs={"features": FeatureInfo(256, (2, 16, 16))},
+            clip=ClipFormat(size=(64, 64), value_range=(-1.0, 1.0), min_frames=2, max_frames=128, frame_multiple=2),
+            parameters=3_555_328,
+            default=True,
+        ),
+    ]
+
+
+@hookimpl
+def vidcore_fusions() -> list[FusionSpec]:
+    """Built-in fusions."""
+    return [
+        FusionSpec(
+            name="concat",
+            target="vidcore.fusion._concat:Concat",
+            config="vidcore.fusion.config:ConcatConfig",
+            summary="streams side by side in channels, on the grid of one",
+        ),
+        FusionSpec(
+            name="gated",
+            target="vidcore.fusion._gated:GatedSum",
+            config="vidcore.fusion.config:GatedConfig",
+            summary="learned convex combination of projected streams",
+        ),
+    ]
+
+
+@hookimpl
+def vidcore_readouts() -> list[ReadoutSpec]:
+    """Built-in readouts."""
+    return [
+        ReadoutSpec(
+            name="mean",
+            target="vidcore.readouts._mean:Mean",
+            config="vidcore.readouts.config:MeanConfig",
+            summary="mean over time and space",
+        ),
+        ReadoutSpec(
+            name="attention",
+            target="vidcore.readouts._attention:AttentionPool",
+            config="vidcore.readouts.config:AttentionConfig",
+            summary="learned queries attend to every token",
+        ),
+    ]
+
+
+@hookimpl
+def vidcore_heads() -> list[HeadSpec]:
+    """Built-in heads."""
+    return [
+        HeadSpec(
+            name="classification",
+            target="vidcore.heads._classification:Classification",
+            config="vidcore.heads.config:ClassificationConfig",
+            summary="linear layer, cross-entropy; label smoothing, class weights, several labels a clip",
+        )
+    ]

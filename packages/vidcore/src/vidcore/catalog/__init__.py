@@ -1,0 +1,46 @@
+"""Specs, names, hooks, discovery and the registry: all that is known before a framework is imported."""
+
+from vidcore.catalog._discovery import Plugin, discover
+from vidcore.catalog._door import load_config, load_target
+from vidcore.catalog._hooks import GROUP, HOOKS, hookimpl
+from vidcore.catalog._registry import Entry, Registry, closest, installed
+from vidcore.catalog._specs import (
+    KINDS,
+    ClipFormat,
+    ComponentSpec,
+    DatasetSpec,
+    ExtractorSpec,
+    FeatureInfo,
+    FusionSpec,
+    HeadSpec,
+    Kind,
+    ReadoutSpec,
+    WeightsInfo,
+    spec_as_dict,
+)
+
+__all__ = [
+    "GROUP",
+    "HOOKS",
+    "KINDS",
+    "ClipFormat",
+    "ComponentSpec",
+    "DatasetSpec",
+    "Entry",
+    "ExtractorSpec",
+    "FeatureInfo",
+    "FusionSpec",
+    "HeadSpec",
+    "Kind",
+    "Plugin",
+    "ReadoutSpec",
+    "Registry",
+    "WeightsInfo",
+    "closest",
+    "discover",
+    "hookimpl",
+    "installed",
+    "load_config",
+    "load_target",
+    "spec_as_dict",
+]

@@ -1,0 +1,31 @@
+"""Configuration: of a run, of each component, and readable messages for both. No framework here."""
+
+from vidcore.config.component import (
+    ComponentConfig,
+    DatasetConfig,
+    ExtractorConfig,
+    FusionConfig,
+    HeadConfig,
+    ReadoutConfig,
+)
+from vidcore.config.loading import build_run_config, read_yaml, run_config
+from vidcore.config.options import component_config
+from vidcore.config.run import Choice, DataConfig, ExtractorChoice, RunConfig, TrainConfig
+
+__all__ = [
+    "Choice",
+    "ComponentConfig",
+    "DataConfig",
+    "DatasetConfig",
+    "ExtractorChoice",
+    "ExtractorConfig",
+    "FusionConfig",
+    "HeadConfig",
+    "ReadoutConfig",
+    "RunConfig",
+    "TrainConfig",
+    "build_run_config",
+    "component_config",
+    "read_yaml",
+    "run_config",
+]

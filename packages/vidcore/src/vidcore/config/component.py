@@ -1,0 +1,39 @@
+"""Bases of every component's options. Pydantic, no framework: reading options stays quick."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ComponentConfig(BaseModel):
+    """Options of one component; an option it does not know is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=())
+
+
+class ExtractorConfig(ComponentConfig):
+    """Options that every extractor has."""
+
+    outputs: tuple[str, ...] = ()
+    """Outputs to give, the first being the one downstream parts read; empty: the default output."""
+    weights: str | None = None
+    """Published tag, path, hf:owner/repo/file or https address; empty: random weights."""
+
+
+class FusionConfig(ComponentConfig):
+    """Options that every fusion has."""
+
+
+class ReadoutConfig(ComponentConfig):
+    """Options that every readout has."""
+
+
+class HeadConfig(ComponentConfig):
+    """Options that every head has."""
+
+
+class DatasetConfig(ComponentConfig):
+    """Options that every named data set has."""
+
+    seed: int = Field(0, ge=0)
+    """Seed of what is drawn at random."""

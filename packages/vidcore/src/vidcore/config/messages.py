@@ -1,0 +1,52 @@
+"""Validation errors as one line per key, with what to type instead."""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+
+def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> str:
+    """One line per wrong key: what it is, what was expected, what was got, what is near.
+
+    ``prefix`` is put before every key, for options that sit inside a larger configuration.
+    """
+    return "\n".join(_line(issue, model, prefix) for issue in error.errors(include_url=False))
+
+
+def _line(issue: Any, model: type[BaseModel], prefix: str) -> str:
+    path = [str(part) for part in issue["loc"]]
+    key = prefix + ".".join(path)
+    if issue["type"] == "extra_forbidden":
+        known = sorted(_model_at(model, path[:-1]))
+        near = difflib.get_close_matches(path[-1], known, 1, 0.5)
+        before = key[: len(key) - len(path[-1])]
+        hint = f"did you mean '{before}{near[0]}'?" if near else f"known keys: {', '.join(known) or '(none)'}"
+        return f"unknown key '{key}'; {hint}"
+    message = issue["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    if issue["type"] == "missing":
+        return f"missing key '{key}'"
+    return f"'{key}': {message}; got {issue['input']!r}" if path else message
+
+
+def _model_at(model: type[BaseModel], path: list[str]) -> set[str]:
+    """Field names of the model reached by a path of field names and indices."""
+    current: list[type[BaseModel]] = [model]
+    for part in path:
+        fields = [m.model_fields[part].annotation for m in current if part in m.model_fields]
+        current = [m for annotation in fields for m in _models_in(annotation)] or current
+    return {name for m in current for name in m.model_fields}
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif typing.get_origin(annotation) in (types.UnionType, typing.Union, tuple, list, dict, typing.Annotated):
+        for argument in typing.get_args(annotation):
+            yield from _models_in(argument)

@@ -1,0 +1,109 @@
+"""The configuration of a run: everything needed to repeat it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Choice(_Section):
+    """A component by name, and its options."""
+
+    name: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class ExtractorChoice(Choice):
+    """An extractor, its options, and whether it is trained."""
+
+    freeze: bool | None = None
+    """Keep its parameters fixed; by default where it has published weights."""
+
+
+class DataConfig(_Section):
+    """What is trained on and how clips are cut from it."""
+
+    source: str = "trajectories"
+    """A folder with one subfolder per class, a CSV or JSONL manifest, or a data set's name."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Options of a named data set."""
+    frames: int | None = Field(None, ge=1)
+    """Frames per clip; by default the most that one of the extractors eats, or 16."""
+    sampling: Literal["uniform", "dense", "strided"] = "uniform"
+    """uniform: centres of equal segments; dense: neighbouring frames; strided: every stride-th frame."""
+    stride: int = Field(1, ge=1)
+    """Frames between two frames of a clip, for sampling=strided."""
+    jitter: bool = True
+    """Draw training clips at random within what the sampling allows; evaluation never does."""
+    val_fraction: float = Field(0.15, ge=0, lt=1)
+    """Share of the rows for validation where the manifest has no split column."""
+    test_fraction: float = Field(0.15, ge=0, lt=1)
+    """Share of the rows for the final test where the manifest has no split column."""
+    on_error: Literal["stop", "skip"] = "stop"
+    """Corrupt videos: stop before training with the list of them all, or skip and count them."""
+    workers: int | None = Field(None, ge=0)
+    """Loader processes; by default one per core but one, at most 8."""
+
+    @model_validator(mode="after")
+    def _fractions_leave_training_rows(self) -> DataConfig:
+        if self.val_fraction + self.test_fraction >= 1:
+            raise ValueError(
+                f"val_fraction + test_fraction is {self.val_fraction + self.test_fraction:g}; must be below 1"
+            )
+        return self
+
+
+class TrainConfig(_Section):
+    """Optimisation."""
+
+    epochs: int = Field(10, ge=1)
+    batch_size: int = Field(16, ge=1)
+    """Clips per optimiser step, over all processes and accumulation steps."""
+    accumulate: int = Field(1, ge=1)
+    """Micro-batches that one step is made of."""
+    lr: float = Field(1e-3, gt=0)
+    """Peak learning rate of the parts trained from scratch."""
+    extractor_lr_scale: float = Field(1.0, ge=0)
+    """Learning rate of extractors relative to lr."""
+    weight_decay: float = Field(0.05, ge=0)
+    warmup: float = Field(0.1, ge=0, lt=1)
+    """Share of the steps in which the learning rate rises linearly; then a cosine to zero."""
+    clip_norm: float | None = Field(1.0, gt=0)
+    """Largest gradient norm; null: no clipping."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] | None = None
+    """Null: bf16-mixed on a GPU that has it, else 32-true."""
+    patience: int | None = Field(None, ge=1)
+    """Epochs without a better validation score after which training stops; null: never."""
+    checkpoint_seconds: float = Field(60.0, ge=0)
+    """Longest time between two resumable checkpoints; 0: after every step."""
+    seed: int = Field(0, ge=0)
+    device: str = "auto"
+    """auto, cpu, cuda."""
+
+
+class RunConfig(_Section):
+    """A whole run."""
+
+    extractors: tuple[ExtractorChoice, ...] = (ExtractorChoice(name="basic/patch_transformer"),)
+    fusion: Choice = Choice(name="concat")
+    readout: Choice = Choice(name="mean")
+    head: Choice = Choice(name="classification")
+    data: DataConfig = DataConfig()
+    train: TrainConfig = TrainConfig()
+    out: Path = Path("runs")
+    """Folder in which the run's own folder is made."""
+    name: str | None = None
+    """Name of the run's folder; by default the extractors, the data and the time."""
+
+    @field_validator("extractors")
+    @classmethod
+    def _at_least_one(cls, value: tuple[ExtractorChoice, ...]) -> tuple[ExtractorChoice, ...]:
+        if not value:
+            raise ValueError("at least one extractor is needed; list them with: vidcore list-models")
+        return value

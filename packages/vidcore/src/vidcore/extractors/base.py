@@ -1,0 +1,154 @@
+"""The extractor protocol: video in, feature maps out."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vidcore.catalog import ClipFormat, ExtractorSpec, FeatureInfo
+from vidcore.config import ExtractorConfig
+from vidcore.errors import ConfigError, ShapeError
+from vidcore.features import FeatureMap
+from vidcore.preprocess import Window, check_video, fit_frames, plan_windows, scale_pixels
+
+
+class Extractor(nn.Module, ABC):
+    """A network that turns a video into feature maps.
+
+    A subclass builds its network in ``__init__`` and writes ``forward``; it overrides ``preprocess``
+    where its clip layout is not (B, C, T, H, W), ``outputs`` where options change the shapes, and
+    ``clip`` where they change the clip.
+
+    Raises:
+        ConfigError: an output is asked for that the extractor does not have.
+    """
+
+    def __init__(self, spec: ExtractorSpec, config: ExtractorConfig) -> None:
+        super().__init__()
+        self.spec = spec
+        self.config: Any = config
+        for name in config.outputs:
+            if name not in spec.outputs:
+                raise ConfigError(
+                    f"extractor {spec.name!r} has no output {name!r}; its outputs are: {', '.join(spec.outputs)}"
+                )
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """The outputs that ``forward`` gives, the one downstream parts read first."""
+        return self.config.outputs or (self.spec.default_output,)
+
+    @property
+    def clip(self) -> ClipFormat:
+        """The clip one ``forward`` takes."""
+        return self.spec.clip
+
+    @property
+    def outputs(self) -> Mapping[str, FeatureInfo]:
+        """Shapes of the outputs asked for, before any forward."""
+        return {name: self.spec.outputs[name] for name in self.output_names}
+
+    @property
+    def blocks(self) -> Iterable[nn.Module]:
+        """Blocks of the network from input to output, for partial unfreezing and learning-rate decay."""
+        return self.children()
+
+    def preprocess(self, video: Tensor) -> Any:
+        """Raw video uint8 (B, T, C, H, W) -> the clip ``forward`` takes, float (B, C, T, h, w).
+
+        ``T`` must be a number of frames the clip format allows; ``features`` sees to that.
+        """
+        return scale_pixels(fit_frames(video, self.clip), self.clip)
+
+    def convert(self, published: dict[str, Tensor]) -> dict[str, Tensor]:
+        """A published state dict -> one under this extractor's own parameter names.
+
+        Called with the flat tensors of a weights file, wrappers such as ``model_state`` already removed.
+        """
+        return published
+
+    @abstractmethod
+    def forward(self, clip: Any) -> dict[str, FeatureMap]:
+        """One clip -> the maps named by ``output_names``; times count frames of the clip from 0."""
+
+    def features(self, video: Tensor, mask: Tensor | None = None) -> dict[str, FeatureMap]:
+        """Maps of a video of any length and size.
+
+        Args:
+            video: raw, uint8 (B, T, C, H, W).
+            mask: (B, T) bool, False where a frame is padding.
+
+        Returns:
+            Output name -> map whose times are frames of ``video``. Short videos hold their last frame
+            (steps that begin after it are dropped), long ones are read by windows and stitched;
+            memory is bounded by the window.
+
+        Raises:
+            ShapeError: ``video`` is not a raw batch.
+        """
+        check_video(video)
+        frames = video.shape[1]
+        strides = [info.stride[0] for info in self.outputs.values() if info.stride[0]]
+        windows = plan_windows(frames, self.clip, math.lcm(*strides) if strides else 1)
+        parts = [self._window(video, window) for window in windows]
+        maps = {name: stitch([part[name] for part in parts]) for name in parts[0]}
+        return maps if mask is None else {name: _masked(fmap, mask) for name, fmap in maps.items()}
+
+    def extract(self, video: Tensor) -> Tensor:
+        """The plain form: one vector per input frame, (B, T, C, H, W) uint8 -> (B, T, D)."""
+        fmap = self.features(video)[self.output_names[0]].pooled()
+        times = torch.arange(video.shape[1], device=fmap.data.device)
+        return fmap.at(times, "previous" if self.spec.causal else "linear").sequence()
+
+    def _window(self, video: Tensor, window: Window) -> dict[str, FeatureMap]:
+        maps = self(self.preprocess(window.take(video)))
+        if set(maps) != set(self.output_names):
+            raise ShapeError(
+                f"{type(self).__name__}.forward gave {sorted(maps)}; expected the outputs {sorted(self.output_names)}"
+            )
+        last = window.frames - 1 - window.start
+        return {name: _shifted(_real(fmap, self.outputs[name], last), window.start) for name, fmap in maps.items()}
+
+
+def step_times(steps: int, stride: float, like: Tensor, *, offset: float | None = None) -> Tensor:
+    """Centres of ``steps`` steps, in frames, (steps,) on the device of ``like``.
+
+    ``offset`` is the centre of the first step; by default that of a tubelet of ``stride`` frames. A
+    'same'-padded strided convolution is centred on frame 0: ``offset=0``.
+    """
+    first = (stride - 1) / 2 if offset is None else offset
+    return torch.arange(steps, device=like.device, dtype=torch.float32) * stride + first
+
+
+def stitch(parts: list[FeatureMap]) -> FeatureMap:
+    """One map from the maps of successive windows; steps at the same time are averaged."""
+    if len(parts) == 1:
+        return parts[0]
+    data = torch.cat([part.data for part in parts], 2)
+    times = torch.cat([part.times for part in parts])
+    unique, slot = torch.unique((times * 1024).round(), sorted=True, return_inverse=True)
+    counts = torch.bincount(slot, minlength=unique.numel()).to(data.dtype).reshape(1, 1, -1, 1, 1)
+    batch, dim, _, rows, columns = data.shape
+    summed = data.new_zeros(batch, dim, unique.numel(), rows, columns).index_add(2, slot, data)
+    return FeatureMap(summed / counts, unique / 1024)
+
+
+def _real(fmap: FeatureMap, info: FeatureInfo, last_frame: int) -> FeatureMap:
+    """Without the steps that begin after the last real frame of a held window."""
+    half = ((info.stride[0] or 1) - 1) / 2
+    kept = max(int((fmap.times - half <= last_frame).sum()), 1) if info.stride[0] else fmap.steps
+    return FeatureMap(fmap.data[:, :, :kept], fmap.times[:kept])
+
+
+def _shifted(fmap: FeatureMap, frames: int) -> FeatureMap:
+    return FeatureMap(fmap.data, fmap.times + frames) if frames else fmap
+
+
+def _masked(fmap: FeatureMap, mask: Tensor) -> FeatureMap:
+    nearest = fmap.times.round().long().clamp(0, mask.shape[1] - 1)
+    return FeatureMap(fmap.data, fmap.times, mask.to(fmap.data.device)[:, nearest])

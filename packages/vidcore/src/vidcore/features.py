@@ -1,0 +1,129 @@
+"""FeatureMap: the one carrier that crosses every border after the extractor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from vidcore.errors import ShapeError
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class FeatureMap:
+    """Features on a grid of time, rows and columns.
+
+    data    (B, D, T', H', W')
+    times   (T',) or (B, T'): centre of each step, in frames of the video that went in
+    mask    (B, T') bool, True where a step shows real frames; ``None``: all do
+
+    A pooled feature is a map with H' = W' = 1.
+
+    Raises:
+        ShapeError: the three tensors do not fit together.
+    """
+
+    data: Tensor
+    times: Tensor
+    mask: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.data.dim() != 5:
+            raise ShapeError(f"FeatureMap.data must be (B, D, T, H, W); got {tuple(self.data.shape)}")
+        batch, steps = self.data.shape[0], self.data.shape[2]
+        if tuple(self.times.shape) not in {(steps,), (batch, steps)}:
+            raise ShapeError(
+                f"FeatureMap.times must be ({steps},) or ({batch}, {steps}); got {tuple(self.times.shape)}"
+            )
+        if self.mask is not None and tuple(self.mask.shape) != (batch, steps):
+            raise ShapeError(f"FeatureMap.mask must be ({batch}, {steps}); got {tuple(self.mask.shape)}")
+
+    def __repr__(self) -> str:
+        batch, dim, steps, rows, columns = self.data.shape
+        masked = "" if self.mask is None else ", masked"
+        return (
+            f"FeatureMap(B={batch}, D={dim}, T={steps}, H={rows}, W={columns}, "
+            f"{str(self.data.dtype).removeprefix('torch.')}, {self.data.device}{masked})"
+        )
+
+    @property
+    def dim(self) -> int:
+        """Channel count D."""
+        return self.data.shape[1]
+
+    @property
+    def steps(self) -> int:
+        """Number of time steps T'."""
+        return self.data.shape[2]
+
+    @property
+    def temporal_stride(self) -> float:
+        """Mean distance of two steps, in input frames; 0 where there is a single step."""
+        if self.steps < 2:
+            return 0.0
+        first, last = self.times[..., 0], self.times[..., -1]
+        return float(((last - first) / (self.steps - 1)).mean())
+
+    def sequence(self) -> Tensor:
+        """One vector per step, the spatial mean: (B, T', D)."""
+        return self.data.mean((3, 4)).transpose(1, 2)
+
+    def tokens(self) -> Tensor:
+        """Every grid cell as a token, time-major: (B, T'*H'*W', D)."""
+        return self.data.flatten(2).transpose(1, 2)
+
+    def pooled(self) -> FeatureMap:
+        """The same steps with H' = W' = 1 (spatial mean)."""
+        return replace(self, data=self.data.mean((3, 4), keepdim=True))
+
+    def to(
+        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None, *, non_blocking: bool = False
+    ) -> FeatureMap:
+        """``data`` moved or cast; ``times`` and ``mask`` follow the device and keep their types."""
+        data = self.data.to(device, dtype, non_blocking=non_blocking)
+        mask = None if self.mask is None else self.mask.to(data.device, non_blocking=non_blocking)
+        return FeatureMap(data, self.times.to(data.device, non_blocking=non_blocking), mask)
+
+    def detach(self) -> FeatureMap:
+        """The same map, cut from the graph."""
+        return replace(self, data=self.data.detach())
+
+    def at(self, times: Tensor, mode: Literal["linear", "previous"] = "linear") -> FeatureMap:
+        """Resample in time to ``times`` (T,) or (B, T), in the unit of ``self.times``.
+
+        ``linear`` interpolates between the two neighbouring steps; ``previous`` takes the last step
+        at or before each time, so that a causal map stays causal. Outside the range of the map
+        the first or last step is held. A resampled step is real where its nearest step is.
+        """
+        asked = times.to(self.data.device, torch.float32)
+        per_row = asked.dim() == 2 or self.times.dim() == 2 or self.mask is not None
+        grid = self.times.to(torch.float32)
+        if per_row:
+            asked = asked.expand(self.data.shape[0], -1).contiguous()
+            grid = grid.expand(self.data.shape[0], -1).contiguous()
+        right = torch.searchsorted(grid, asked, right=True).clamp(1, max(self.steps - 1, 1))
+        left = (right - 1).clamp(max=self.steps - 1)
+        right = right.clamp(max=self.steps - 1)
+        start, end = grid.gather(-1, left), grid.gather(-1, right)
+        weight = ((asked - start) / (end - start).clamp(min=1e-12)).clamp(0, 1)
+        if mode == "previous":
+            weight = (weight >= 1).to(weight.dtype)
+        weight = torch.where(right == left, torch.zeros_like(weight), weight)
+        mask = None
+        if self.mask is not None:
+            mask = self.mask.gather(1, torch.where(weight > 0.5, right, left))
+        data = torch.lerp(self._take(left), self._take(right), _over_steps(weight, self.data))
+        return FeatureMap(data, times.to(self.data.device), mask)
+
+    def _take(self, index: Tensor) -> Tensor:
+        if index.dim() == 1:
+            return self.data.index_select(2, index)
+        batch, dim, _, rows, columns = self.data.shape
+        return self.data.gather(2, index[:, None, :, None, None].expand(batch, dim, -1, rows, columns))
+
+
+def _over_steps(weight: Tensor, like: Tensor) -> Tensor:
+    shape = (-1, 1, weight.shape[-1], 1, 1) if weight.dim() == 2 else (1, 1, -1, 1, 1)
+    return weight.to(like.dtype).reshape(shape)

@@ -1,0 +1,100 @@
+"""Classification with a linear layer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchmetrics import MetricCollection
+from torchmetrics.classification import (
+    MulticlassAccuracy,
+    MulticlassF1Score,
+    MultilabelAveragePrecision,
+    MultilabelF1Score,
+)
+
+from vidcore.catalog import HeadSpec
+from vidcore.errors import ConfigError, WiringError
+from vidcore.heads.base import Head, TargetInfo
+from vidcore.heads.config import ClassificationConfig
+from vidcore.readouts.base import ReadoutInfo
+
+
+class Classification(Head):
+    """One linear layer to class logits; softmax and cross-entropy, or sigmoids for several labels a clip.
+
+    Input   (B, K); a readout that gives (B, T, K) is refused
+    Output  ``logits`` (B, C)
+    Targets (B,) int64 class indices, or (B, C) in {0, 1} with ``multilabel``
+
+    Raises:
+        WiringError: the readout answers per step, the data has fewer than two classes, or its targets
+            do not fit ``multilabel``.
+        ConfigError: the number of class weights is not the number of classes.
+    """
+
+    config: ClassificationConfig
+    weight: Tensor | None
+
+    def __init__(
+        self, spec: HeadSpec, config: ClassificationConfig, features: ReadoutInfo, targets: TargetInfo
+    ) -> None:
+        super().__init__(replace(spec, targets="multilabel") if config.multilabel else spec, config, features, targets)
+        if features.per_step:
+            raise WiringError(f"head {spec.name!r} reads one vector per clip; the readout gives one per step")
+        if len(targets.classes) < 2:
+            raise WiringError(f"head {spec.name!r} needs at least two classes; the data has {list(targets.classes)}")
+        self.dropout = nn.Dropout(config.dropout)
+        self.linear = nn.Linear(features.dim, len(targets.classes))
+        self.register_buffer("weight", self._class_weights(), persistent=False)
+
+    def forward(self, features: Tensor) -> dict[str, Tensor]:
+        """(B, K) -> {"logits": (B, C)}."""
+        return {"logits": self.linear(self.dropout(features))}
+
+    def loss(self, outputs: dict[str, Tensor], targets: Tensor) -> Tensor:
+        """Cross-entropy, or binary cross-entropy with ``multilabel``; mean over the batch."""
+        logits = outputs["logits"].float()
+        smoothing = self.config.label_smoothing
+        if self.config.multilabel:
+            soft = targets.to(logits.dtype) * (1 - smoothing) + 0.5 * smoothing
+            return F.binary_cross_entropy_with_logits(logits, soft, weight=self.weight)
+        return F.cross_entropy(logits, targets, weight=self.weight, label_smoothing=smoothing)
+
+    def metrics(self) -> MetricCollection:
+        """Accuracy and macro F1; mean average precision and macro F1 with ``multilabel``."""
+        classes = len(self.targets.classes)
+        if self.config.multilabel:
+            return MetricCollection(
+                {
+                    "mean_average_precision": MultilabelAveragePrecision(classes),
+                    "macro_f1": MultilabelF1Score(classes, average="macro"),
+                }
+            )
+        return MetricCollection(
+            {
+                "accuracy": MulticlassAccuracy(classes, average="micro"),
+                "macro_f1": MulticlassF1Score(classes, average="macro"),
+            }
+        )
+
+    def predictions(self, outputs: dict[str, Tensor]) -> Tensor:
+        """Probabilities (B, C)."""
+        logits = outputs["logits"].float()
+        return logits.sigmoid() if self.config.multilabel else logits.softmax(-1)
+
+    def _class_weights(self) -> Tensor | None:
+        asked, classes = self.config.class_weights, len(self.targets.classes)
+        if asked == "none":
+            return None
+        if asked == "balanced":
+            counts = torch.tensor(self.targets.counts, dtype=torch.float32)
+            return counts.sum() / (classes * counts.clamp(min=1))
+        if len(asked) != classes:
+            raise ConfigError(
+                f"head {self.spec.name!r}: class_weights has {len(asked)} numbers; "
+                f"the data has {classes} classes: {', '.join(self.targets.classes)}"
+            )
+        return torch.tensor(asked)

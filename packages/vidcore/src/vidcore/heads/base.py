@@ -1,0 +1,90 @@
+"""The head protocol: named outputs, a loss and metrics; or a fit."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor, nn
+from torchmetrics import MetricCollection
+
+from vidcore.catalog import HeadSpec
+from vidcore.config import HeadConfig
+from vidcore.errors import WiringError
+from vidcore.readouts.base import ReadoutInfo
+
+
+@dataclass(frozen=True, slots=True)
+class TargetInfo:
+    """What there is to predict, known from the data before training.
+
+    ``classes`` are the class names in the order of their indices, and ``counts`` how many training
+    rows each has.
+    """
+
+    kind: Literal["class", "multilabel", "position", "count"]
+    classes: tuple[str, ...] = ()
+    counts: tuple[int, ...] = ()
+
+
+class Head(nn.Module, ABC):
+    """Turns what a readout gives into outputs, and outputs and targets into a loss and metrics.
+
+    Raises:
+        WiringError: the data's targets are not of the kind the head predicts.
+    """
+
+    def __init__(self, spec: HeadSpec, config: HeadConfig, features: ReadoutInfo, targets: TargetInfo) -> None:
+        super().__init__()
+        self.spec = spec
+        self.config: Any = config
+        self.features = features
+        self.targets = targets
+        if targets.kind != spec.targets:
+            raise WiringError(
+                f"head {spec.name!r} predicts {spec.targets} targets; the data has {targets.kind} targets"
+            )
+
+    @abstractmethod
+    def forward(self, features: Tensor) -> dict[str, Tensor]:
+        """(B, K) or (B, T, K) -> named outputs."""
+
+    @abstractmethod
+    def loss(self, outputs: dict[str, Tensor], targets: Tensor) -> Tensor:
+        """Mean loss over the batch, a scalar."""
+
+    @abstractmethod
+    def metrics(self) -> MetricCollection:
+        """Fresh metrics of the task; the first one is the score by which the best epoch is chosen."""
+
+    @abstractmethod
+    def predictions(self, outputs: dict[str, Tensor]) -> Tensor:
+        """What ``metrics`` compare with the targets."""
+
+
+class FittedHead(ABC):
+    """A head that is fitted in one go on features instead of trained by gradients."""
+
+    def __init__(self, spec: HeadSpec, config: HeadConfig, targets: TargetInfo) -> None:
+        self.spec = spec
+        self.config: Any = config
+        self.targets = targets
+
+    @abstractmethod
+    def fit(self, features: npt.NDArray[np.floating[Any]], targets: npt.NDArray[Any]) -> None:
+        """Fit on features (N, K) and targets (N,)."""
+
+    @abstractmethod
+    def predict(self, features: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
+        """Class probabilities (N, C) for features (N, K)."""
+
+    @abstractmethod
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """What was fitted, as plain arrays (safetensors-ready)."""
+
+    @abstractmethod
+    def load_state(self, state: dict[str, npt.NDArray[Any]]) -> None:
+        """Take back what ``state`` gave."""

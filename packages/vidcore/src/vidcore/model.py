@@ -1,0 +1,86 @@
+"""VideoModel: extractors, fusion, readout and head as one module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor, nn
+
+from vidcore.extractors.base import Extractor
+from vidcore.features import FeatureMap
+from vidcore.fusion.base import Fusion
+from vidcore.heads.base import Head
+from vidcore.readouts.base import Readout
+
+
+class VideoModel(nn.Module):
+    """video -> extractor(s) -> fusion -> readout -> head.
+
+    A frozen extractor stays in eval mode, takes no gradient and keeps no activations, whatever
+    mode the model is put in; its BatchNorm statistics therefore stay those it came with.
+    """
+
+    def __init__(
+        self,
+        extractors: Mapping[str, Extractor],
+        fusion: Fusion,
+        readout: Readout,
+        head: Head,
+        frozen: frozenset[str] = frozenset(),
+    ) -> None:
+        super().__init__()
+        self.streams = tuple(extractors)
+        self.frozen = frozen
+        # A module name holds no dot; a stream may (weights' tags do).
+        self.extractors = nn.ModuleDict({_module_name(name): extractor for name, extractor in extractors.items()})
+        self.fusion = fusion
+        self.readout = readout
+        self.head = head
+        for name in frozen:
+            self.extractor(name).requires_grad_(False)
+        self.train(self.training)
+
+    def extractor(self, stream: str) -> Extractor:
+        """The extractor of a stream."""
+        module = self.extractors[_module_name(stream)]
+        if not isinstance(module, Extractor):
+            raise TypeError(f"stream {stream!r} holds a {type(module).__name__}, not an Extractor")
+        return module
+
+    def train(self, mode: bool = True) -> VideoModel:
+        """Training mode for all but the frozen extractors."""
+        super().train(mode)
+        for name in self.frozen:
+            self.extractor(name).eval()
+        return self
+
+    def encode(self, videos: Tensor | Mapping[str, Tensor], mask: Tensor | None = None) -> dict[str, FeatureMap]:
+        """Each extractor's map of its own view of the video.
+
+        Args:
+            videos: uint8 (B, T, C, H, W), or one such tensor per stream where the streams were already
+                fitted to their sizes.
+            mask: (B, T) bool, False where a frame is padding.
+        """
+        maps = {}
+        for name in self.streams:
+            extractor = self.extractor(name)
+            video = videos if isinstance(videos, Tensor) else videos[name]
+            with torch.no_grad() if name in self.frozen else nullcontext():
+                maps[name] = extractor.features(video, mask)[extractor.output_names[0]]
+        return maps
+
+    def decide(self, features: Mapping[str, FeatureMap]) -> dict[str, Tensor]:
+        """The head's outputs from the streams' maps, fresh or stored."""
+        outputs: dict[str, Tensor] = self.head(self.readout(self.fusion(features)))
+        return outputs
+
+    def forward(self, videos: Tensor | Mapping[str, Tensor], mask: Tensor | None = None) -> dict[str, Tensor]:
+        """``decide(encode(videos, mask))``."""
+        return self.decide(self.encode(videos, mask))
+
+
+def _module_name(stream: str) -> str:
+    return stream.replace(".", "_")

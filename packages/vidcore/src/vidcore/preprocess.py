@@ -1,0 +1,121 @@
+"""From a raw video to the clips a network takes: fitting frames, scaling pixels, planning windows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional as F
+
+from vidcore.catalog import ClipFormat
+from vidcore.errors import ShapeError
+
+
+def fit_frames(video: Tensor, clip: ClipFormat) -> Tensor:
+    """Resize and crop frames to the clip's size, still uint8: (..., C, H, W) -> (..., C, h, w).
+
+    The short side goes to ``resize_short`` (antialiased) and the centre is cropped; with
+    ``fit="stretch"`` both sides are resized. A video that already has the size is returned as it is, so
+    fitting in a loader and again in ``preprocess`` costs nothing and changes nothing.
+    """
+    height, width = video.shape[-2:]
+    if clip.size is None:
+        multiple = clip.size_multiple
+        target = (max(height // multiple, 1) * multiple, max(width // multiple, 1) * multiple)
+        return video if target == (height, width) else _resize(video, target, clip)
+    if (height, width) == clip.size:
+        return video
+    if clip.fit == "stretch":
+        return _resize(video, clip.size, clip)
+    short = max(clip.resize_short or 0, *clip.size) if clip.size[0] == clip.size[1] else None
+    scale = short / min(height, width) if short is not None else max(clip.size[0] / height, clip.size[1] / width)
+    resized = (max(round(height * scale), clip.size[0]), max(round(width * scale), clip.size[1]))
+    cropped: Tensor = F.center_crop(_resize(video, resized, clip), list(clip.size))
+    return cropped
+
+
+def _resize(video: Tensor, size: tuple[int, int], clip: ClipFormat) -> Tensor:
+    if tuple(video.shape[-2:]) == size:
+        return video
+    resized: Tensor = F.resize(video, list(size), InterpolationMode(clip.interpolation), antialias=True)
+    return resized
+
+
+def scale_pixels(video: Tensor, clip: ClipFormat, dtype: torch.dtype = torch.float32) -> Tensor:
+    """uint8 (B, T, C, H, W) -> float (B, C, T, H, W) in the clip's value range, mean and std.
+
+    Raises:
+        ShapeError: the video's channel count fits neither the clip's mean nor its std.
+    """
+    low, high = clip.value_range
+    mean = torch.tensor(clip.mean, device=video.device, dtype=dtype)
+    std = torch.tensor(clip.std, device=video.device, dtype=dtype)
+    channels = video.shape[2]
+    for label, values in (("mean", mean), ("std", std)):
+        if values.numel() not in (1, channels):
+            raise ShapeError(f"the clip's {label} has {values.numel()} values; the video has {channels} channels")
+    # (x * (high - low) / 255 + low - mean) / std in one multiply and one add.
+    gain = ((high - low) / 255.0 / std).expand(channels).reshape(1, channels, 1, 1, 1)
+    offset = ((low - mean) / std).expand(channels).reshape(1, channels, 1, 1, 1)
+    return torch.addcmul(offset, video.transpose(1, 2).to(dtype), gain)
+
+
+def check_video(video: Tensor) -> None:
+    """Refuse what is not a raw batch of videos.
+
+    Raises:
+        ShapeError: not uint8, not (B, T, C, H, W), or empty.
+    """
+    if video.dim() != 5 or video.dtype != torch.uint8:
+        hint = "; add a batch axis with video[None]" if video.dim() == 4 else ""
+        raise ShapeError(
+            "a raw video is uint8 (B, T, C, H, W); got "
+            f"{str(video.dtype).removeprefix('torch.')} {tuple(video.shape)}{hint}"
+        )
+    if 0 in video.shape:
+        raise ShapeError(f"a raw video has at least one frame and one pixel; got {tuple(video.shape)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A stretch of a video that one forward sees: frames start .. start + length, the end held."""
+
+    start: int
+    length: int
+    frames: int
+    """Frames of the whole video."""
+
+    def take(self, video: Tensor) -> Tensor:
+        """The window's frames of (B, T, C, H, W); frames past the end repeat the last one."""
+        stop = self.start + self.length
+        part = video[:, self.start : min(stop, self.frames)]
+        missing = stop - self.frames
+        return part if missing <= 0 else torch.cat([part, part[:, -1:].expand(-1, missing, -1, -1, -1)], 1)
+
+
+def plan_windows(frames: int, clip: ClipFormat, align: int = 1) -> list[Window]:
+    """The windows by which a video of ``frames`` frames is read, in order.
+
+    Every window has the same length, one the clip format allows; starts are multiples of ``align``
+    (the temporal stride of the features), so that overlapping windows share their steps. The last
+    window is moved back to end with the video rather than padded, up to ``align - 1`` held frames.
+    """
+    length = _window_length(frames, clip)
+    if frames <= length:
+        return [Window(0, length, frames)]
+    hop = max((length - clip.overlap_frames) // align * align, align)
+    last = -(-(frames - length) // align) * align
+    starts = [*range(0, last, hop), last]
+    return [Window(start, length, frames) for start in starts]
+
+
+def _window_length(frames: int, clip: ClipFormat) -> int:
+    if clip.frames is not None:
+        return clip.frames
+    wanted = min(max(frames, clip.min_frames), clip.max_frames)
+    multiple, offset = clip.frame_multiple, clip.frame_offset
+    steps = -(-(wanted - offset) // multiple)
+    length = steps * multiple + offset
+    return length if length <= clip.max_frames else length - multiple
