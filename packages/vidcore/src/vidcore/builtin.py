@@ -24,7 +24,7 @@ def vidcore_extractors() -> list[ExtractorSpec]:
             licence="Apache-2.0",
             outputs={"mean": FeatureInfo(128, (None, None, None))},
             clip=pixels,
-            parameters=97_632,
+            parameters=97_680,
         ),
         ExtractorSpec(
             name="basic/patch_transformer",
@@ -34,7 +34,7 @@ def vidcore_extractors() -> list[ExtractorSpec]:
             licence="Apache-2.0",
             outputs={"features": FeatureInfo(256, (2, 16, 16))},
             clip=ClipFormat(size=(64, 64), value_range=(-1.0, 1.0), min_frames=2, max_frames=128, frame_multiple=2),
-            parameters=3_555_328,
+            parameters=3_555_072,
             default=True,
         ),
     ]
