@@ -80,6 +80,25 @@ class Registry:
             raise UnknownNameError(f"{spec.kind} {name!r} is declared as {type(spec).__name__}")
         return spec
 
+    def find_any(self, name: str) -> Entry:
+        """The one component called ``name``, whatever its kind.
+
+        Raises:
+            UnknownNameError: nothing has this name, or components of two kinds have it.
+            NameCollisionError: more than one distribution declares it.
+        """
+        found: list[Entry] = []
+        for kind in KINDS:
+            if any(candidate in self._entries[kind] for candidate, _ in self._readings(kind, name)):
+                found.append(self.find(kind, name)[0])
+        exact = [entry for entry in found if entry.spec.name == name] or found
+        if len(exact) > 1:
+            kinds = " and ".join(entry.spec.kind for entry in exact)
+            raise UnknownNameError(f"{name!r} is both {kinds}; say which with --kind")
+        if not exact:
+            raise UnknownNameError(self._unknown(None, name))
+        return exact[0]
+
     def _readings(self, kind: Kind, name: str) -> Iterable[tuple[str, str | None]]:
         yield name, None
         stem, dot, tag = name.partition(".")
@@ -104,17 +123,18 @@ class Registry:
             )
         return owners[0]
 
-    def _unknown(self, kind: Kind, name: str) -> str:
-        names = list(self._entries[kind])
-        lines = [f"no {kind} named {name!r}"]
+    def _unknown(self, kind: Kind | None, name: str) -> str:
+        names = [n for k in ([kind] if kind else KINDS) for n in self._entries[k]]
+        lines = [f"no {kind or 'component'} named {name!r}"]
         near = closest(name, names)
         if near:
             lines.append(f"  did you mean: {', '.join(near)}")
         for other in KINDS:
-            if other != kind and name in self._entries[other]:
+            if kind and other != kind and name in self._entries[other]:
                 lines.append(f"  there is a {other} of that name")
         lines += [f"  plugin that failed to load: {p.distribution} ({p.error})" for p in self.plugins if p.error]
-        lines.append(f"  {len(names)} installed; see them with: vidcore list-models --kind {kind}")
+        option = f" --kind {kind}" if kind and kind != "extractor" else ""
+        lines.append(f"  {len(names)} installed; see them with: vidcore list-models{option}")
         return "\n".join(lines)
 
 

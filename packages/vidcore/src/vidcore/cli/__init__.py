@@ -1,0 +1,82 @@
+"""The command line: one small file per command, loaded when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from vidcore.errors import VidcoreError
+
+_COMMANDS = {
+    "check": "vidcore.cli.check:check",
+    "data": "vidcore.cli.data:data",
+    "evaluate": "vidcore.cli.evaluate:evaluate",
+    "info": "vidcore.cli.info:info",
+    "list-models": "vidcore.cli.list_models:list_models",
+    "plugins": "vidcore.cli.plugins:plugins",
+    "predict": "vidcore.cli.predict:predict",
+    "train": "vidcore.cli.train:train",
+    "weights": "vidcore.cli.weights:weights",
+}
+
+
+class _LazyGroup(click.Group):
+    """Imports a command's file only when that command (or the help) is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        path = _COMMANDS.get(cmd_name)
+        if path is None:
+            return None
+        module, _, attribute = path.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        import difflib
+
+        name = args[0] if args else ""
+        if name and not name.startswith("-") and name not in _COMMANDS:
+            near = difflib.get_close_matches(name, _COMMANDS, 1, 0.5)
+            hint = f"did you mean '{near[0]}'?" if near else f"the commands are: {', '.join(sorted(_COMMANDS))}"
+            ctx.fail(f"no command '{name}'; {hint}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="vidcore")
+def vidcore() -> None:
+    """Which video extractor, or which combination, is best for your clips: and the trained model.
+
+    Start with `vidcore train`: it makes its own videos and needs no download.
+    """
+
+
+def main(args: list[str] | None = None) -> NoReturn:
+    """Run the command line; a deliberate error is printed without a traceback and sets the exit code."""
+    try:
+        code: Any = vidcore.main(args=args, prog_name="vidcore", standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("stopped", err=True)
+        sys.exit(130)
+    except click.exceptions.Exit as exc:
+        sys.exit(exc.exit_code)
+    except click.ClickException as exc:
+        exc.show()
+        sys.exit(exc.exit_code)
+    except VidcoreError as exc:
+        click.echo(f"{click.style('error:', fg='red', bold=True)} {exc}", err=True)
+        sys.exit(exc.exit_code)
+    except BrokenPipeError:
+        # The reader (head, less) has gone; Python would print a traceback while flushing at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    sys.exit(code if isinstance(code, int) else 0)
