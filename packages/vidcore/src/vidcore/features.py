@@ -1,4 +1,4 @@
-"""FeatureMap: the one carrier that crosses every border after the extractor."""
+"""FeatureMap, the one carrier that crosses every border after the extractor, and what a readout makes of it."""
 
 from __future__ import annotations
 
@@ -127,3 +127,11 @@ class FeatureMap:
 def _over_steps(weight: Tensor, like: Tensor) -> Tensor:
     shape = (-1, 1, weight.shape[-1], 1, 1) if weight.dim() == 2 else (1, 1, -1, 1, 1)
     return weight.to(like.dtype).reshape(shape)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadoutInfo:
+    """Shape of what a readout gives: (B, dim), or (B, T, dim) where ``per_step``."""
+
+    dim: int
+    per_step: bool = False

@@ -22,7 +22,8 @@ def build_run_config(
     Raises:
         ConfigError: the file is not a YAML mapping, an override has no ``=``, or a key is unknown or wrong.
     """
-    tree: dict[str, Any] = read_yaml(file) if file else {}
+    # From the defaults, so that an override can reach into a part that nothing else named.
+    tree = _merged(RunConfig().model_dump(mode="json"), read_yaml(file) if file else {})
     tree = _merged(tree, choices or {})
     for override in overrides:
         _override(tree, override)
@@ -55,9 +56,17 @@ def read_yaml(file: Path) -> dict[str, Any]:
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     result = dict(base)
     for key, value in over.items():
-        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = _merged(result[key], value) if both else value
+        before = result.get(key)
+        if isinstance(value, Mapping) and isinstance(before, Mapping) and not _renames(before, value):
+            result[key] = _merged(before, value)
+        else:
+            result[key] = value
     return result
+
+
+def _renames(before: Mapping[str, Any], over: Mapping[str, Any]) -> bool:
+    """Whether ``over`` chooses another component, for which the options of ``before`` mean nothing."""
+    return "name" in over and over["name"] != before.get("name")
 
 
 def _override(tree: dict[str, Any], override: str) -> None:

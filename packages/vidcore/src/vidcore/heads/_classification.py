@@ -19,7 +19,7 @@ from vidcore.catalog import HeadSpec
 from vidcore.errors import ConfigError, WiringError
 from vidcore.heads.base import Head, TargetInfo
 from vidcore.heads.config import ClassificationConfig
-from vidcore.readouts.base import ReadoutInfo
+from vidcore.features import ReadoutInfo
 
 
 class Classification(Head):

@@ -14,7 +14,7 @@ from torchmetrics import MetricCollection
 from vidcore.catalog import HeadSpec
 from vidcore.config import HeadConfig
 from vidcore.errors import WiringError
-from vidcore.readouts.base import ReadoutInfo
+from vidcore.features import ReadoutInfo
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vidcore.readouts.base import Readout, ReadoutInfo
+    from vidcore.features import ReadoutInfo
+    from vidcore.readouts.base import Readout
 
 __all__ = ["Readout", "ReadoutInfo"]
 

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from vidcore.catalog import FeatureInfo, ReadoutSpec
 from vidcore.errors import ConfigError
-from vidcore.features import FeatureMap
-from vidcore.readouts.base import Readout, ReadoutInfo
+from vidcore.features import FeatureMap, ReadoutInfo
+from vidcore.readouts.base import Readout
 from vidcore.readouts.config import AttentionConfig
 
 

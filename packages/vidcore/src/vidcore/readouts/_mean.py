@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from vidcore.features import FeatureMap
-from vidcore.readouts.base import Readout, ReadoutInfo
+from vidcore.features import FeatureMap, ReadoutInfo
+from vidcore.readouts.base import Readout
 
 
 class Mean(Readout):

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
 from vidcore.catalog import FeatureInfo, ReadoutSpec
 from vidcore.config import ReadoutConfig
-from vidcore.features import FeatureMap
-
-
-@dataclass(frozen=True, slots=True)
-class ReadoutInfo:
-    """Shape of what a readout gives: (B, dim), or (B, T, dim) where ``per_step``."""
-
-    dim: int
-    per_step: bool = False
+from vidcore.features import FeatureMap, ReadoutInfo
 
 
 class Readout(nn.Module, ABC):
