@@ -1,0 +1,1 @@
+"""Videos and targets: manifests, exact decoding, sampling, splits, inspection. Imports no model."""

@@ -1,0 +1,169 @@
+"""Runs the codec over just the packets that wanted frames need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import av
+from av.packet import Packet
+from av.video.frame import VideoFrame
+
+from ._failure import DAMAGED, VideoError
+from ._index import FrameTable, table_from_decoding, table_from_packets
+from ._packets import PacketSource
+
+
+class FrameDecoder:
+    """Decoded frames of one stream by index.
+
+    Attributes:
+        frames_decoded: Frames the codec has reconstructed so far, wanted or not.
+    """
+
+    def __init__(self, source: PacketSource, threads: int) -> None:
+        """Prepare the codec; nothing is decoded yet."""
+        self.source = source
+        self.frames_decoded = 0
+        self._codec = source.decoder
+        self._codec.thread_count = threads
+        if threads != 1:
+            self._codec.thread_type = "AUTO"
+        self._codec.copy_opaque = True
+        self._table: FrameTable | None = None
+        self._turn = 0
+
+    @property
+    def indexed(self) -> bool:
+        """Whether the stream has been indexed."""
+        return self._table is not None
+
+    @property
+    def table(self) -> FrameTable:
+        """The index of the stream's frames, made on first use: from the packets, or by decoding where they do not tell.
+
+        Raises:
+            VideoError: Packets are missing or damaged, or not one frame can be shown.
+        """
+        if self._table is None:
+            table = table_from_packets(self.source) or self._count_by_decoding()
+            if not len(table):
+                raise VideoError(self.source.path, "decode", "not one frame of it can be shown", DAMAGED)
+            self._table = table
+        return self._table
+
+    def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
+        """``(index, frame)`` for the frames ``wanted``, sorted and each once.
+
+        Raises:
+            VideoError: A wanted frame does not decode, or decodes with errors.
+        """
+        table = self.table
+        if table.sequential:
+            yield from self._by_counting(wanted)
+            return
+        missing = set(wanted)
+        for first, last, frames in _runs(table, wanted):
+            for packet, frame in self._run(first, last, frames):
+                missing.discard(frames[packet])
+                yield frames[packet], frame
+        if missing:
+            # The index said a packet shows a frame and it did not: count instead, which cannot be wrong.
+            recount = self._count_by_decoding()
+            if len(recount) != len(table):
+                raise VideoError(
+                    self.source.path, "decode", f"it promises {len(table)} frames and {len(recount)} decode", DAMAGED
+                )
+            yield from self._by_counting(sorted(missing))
+
+    def _run(self, first: int, last: int, frames: dict[int, int]) -> Iterator[tuple[int, VideoFrame]]:
+        """Decode packets ``first`` to ``last`` and yield ``(packet, frame)`` for the packets in ``frames``."""
+        turn = self._restart()
+        left = set(frames)
+        records = self.source.records
+        skipping = False
+        for position, packet in self.source.packets(first):
+            skip = position not in left and records[position].skippable
+            if skip != skipping:
+                self._codec.skip_frame = "NONREF" if skip else "DEFAULT"
+                skipping = skip
+            for frame in self._send(packet, position, turn):
+                shown = _packet_of(frame)
+                if shown in left:
+                    left.discard(shown)
+                    yield shown, self._sound(frame, frames[shown])
+            if position == last or not left:
+                break
+        if left:
+            for frame in self._send(None, last, turn):
+                shown = _packet_of(frame)
+                if shown in left:
+                    left.discard(shown)
+                    yield shown, self._sound(frame, frames[shown])
+
+    def _by_counting(self, wanted: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
+        """Decode from the first packet and recognise frames by their count."""
+        left = set(wanted)
+        for index, frame in enumerate(self._all()):
+            if index in left:
+                left.discard(index)
+                yield index, self._sound(frame, index)
+            if not left:
+                return
+        if left:
+            raise VideoError(self.source.path, "decode", f"frame {min(left)} does not decode", DAMAGED)
+
+    def _count_by_decoding(self) -> FrameTable:
+        return table_from_decoding(self.source, [(_packet_of(frame), frame.pts) for frame in self._all()])
+
+    def _all(self) -> Iterator[VideoFrame]:
+        turn = self._restart()
+        position = 0
+        for position, packet in self.source.packets():
+            yield from self._send(packet, position, turn)
+        yield from self._send(None, position, turn)
+
+    def _restart(self) -> int:
+        if self._codec.is_open:
+            self._codec.flush_buffers()
+            self._codec.skip_frame = "DEFAULT"
+        self._turn += 1
+        return self._turn
+
+    def _send(self, packet: Packet[Any] | None, position: int, turn: int) -> list[VideoFrame]:
+        if turn != self._turn:
+            raise RuntimeError("this reader was asked for other frames meanwhile; use one reader per iteration")
+        try:
+            frames = self._codec.decode(packet)
+        except av.FFmpegError as error:
+            raise VideoError(
+                self.source.path,
+                "decode",
+                f"packet {position} of {len(self.source.records)}: {error.strerror}",
+                DAMAGED,
+            ) from error
+        self.frames_decoded += len(frames)
+        return frames
+
+    def _sound(self, frame: VideoFrame, index: int) -> VideoFrame:
+        if frame.is_corrupt:
+            raise VideoError(self.source.path, "decode", f"frame {index} decodes with errors", DAMAGED)
+        return frame
+
+
+def _packet_of(frame: VideoFrame) -> int | None:
+    tag = frame.opaque
+    return int(tag[0]) if isinstance(tag, tuple) else None
+
+
+def _runs(table: FrameTable, wanted: Sequence[int]) -> list[tuple[int, int, dict[int, int]]]:
+    """Stretches of packets ``(first, last, {packet: frame})`` to decode: per frame from its start, overlaps joined."""
+    runs: list[tuple[int, int, dict[int, int]]] = []
+    for start, packet, frame in sorted((int(table.start[i]), int(table.packet[i]), i) for i in wanted):
+        if runs and start <= runs[-1][1]:
+            first, last, frames = runs[-1]
+            frames[packet] = frame
+            runs[-1] = (first, max(last, packet), frames)
+        else:
+            runs.append((start, packet, {packet: frame}))
+    return runs

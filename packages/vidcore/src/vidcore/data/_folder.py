@@ -1,0 +1,77 @@
+"""A folder with one subfolder per class as rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from vidcore.errors import ManifestError
+
+from ._rows import SPLIT_ALIASES, SPLITS, Row
+
+VIDEO_SUFFIXES = frozenset(
+    {".3gp", ".asf", ".avi", ".flv", ".gif", ".h264", ".h265", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg",
+     ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"}
+)  # fmt: skip
+
+
+def iter_folder(folder: Path, *, labels: bool) -> Iterator[Row]:
+    """Rows of ``folder``, sorted by split, class and path.
+
+    Raises:
+        ManifestError: Nothing in it, no subfolders, videos beside the class folders, or a class folder without videos.
+    """
+    subfolders = _subfolders(folder)
+    if not any(folder.iterdir()):
+        raise ManifestError(f"{folder}: the folder is empty; it needs one subfolder per class, with videos in it")
+    loose = _videos(folder, deep=False)
+    if not labels:
+        rows = [Row(video) for video in _videos(folder, deep=True)]
+        if not rows:
+            raise ManifestError(f"{folder}: no videos in it ({_known()})")
+        yield from rows
+        return
+    if not subfolders:
+        raise ManifestError(
+            f"{folder}: it has no subfolders; put the videos of each class into one, or give a manifest"
+        )
+    if loose:
+        raise ManifestError(
+            f"{folder}: {len(loose)} videos lie beside the class folders ({loose[0].name}); move them into one, "
+            "or give a manifest"
+        )
+    splits = {sub: SPLIT_ALIASES.get(sub.name.lower(), sub.name.lower()) for sub in subfolders}
+    if all(name in SPLITS for name in splits.values()):
+        for sub in sorted(subfolders, key=lambda sub: SPLITS.index(splits[sub])):
+            yield from _classes(sub, splits[sub])
+    else:
+        yield from _classes(folder, None)
+
+
+def _classes(folder: Path, split: str | None) -> Iterator[Row]:
+    classes = _subfolders(folder)
+    if not classes:
+        raise ManifestError(f"{folder}: it has no class folders; put the videos of each class into one subfolder")
+    for sub in classes:
+        videos = _videos(sub, deep=True)
+        if not videos:
+            raise ManifestError(f"{sub}: the class folder holds no videos ({_known()}); fill it or remove it")
+        for video in videos:
+            yield Row(video, label=sub.name, split=split)
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return sorted(sub for sub in folder.iterdir() if sub.is_dir() and not sub.name.startswith((".", "__")))
+
+
+def _videos(folder: Path, *, deep: bool) -> list[Path]:
+    found = folder.rglob("*") if deep else folder.iterdir()
+    return sorted(
+        path
+        for path in found
+        if path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
+
+
+def _known() -> str:
+    return "endings looked for: " + " ".join(sorted(VIDEO_SUFFIXES))

@@ -1,0 +1,195 @@
+"""Which packet shows which frame, when, and where decoding must begin to get it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._failure import DAMAGED, VideoError
+from ._packets import MPEG4, PacketRecord, PacketSource
+
+# In these containers a packet is one coded picture and carries its time. MPEG-TS and raw streams may begin in the
+# middle of a group of pictures, restart their clock or split fields, so they are counted by decoding.
+COUNTED_CONTAINERS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "gif")
+COUNTED_CODECS = frozenset(
+    {"h264", "hevc", "av1", "vp8", "vp9", MPEG4, "mjpeg", "png", "gif", "ffv1", "huffyuv", "ffvhuff", "prores",
+     "dnxhd", "rawvideo", "utvideo"}
+)  # fmt: skip
+# Rounding of declared durations, and the last frame's own length, are within this.
+DURATION_SLACK_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class FrameTable:
+    """The displayable frames of one stream in presentation order; all arrays have one entry a frame.
+
+    Attributes:
+        packet: Position (decode order) of the packet that shows the frame.
+        start: Position of the packet where decoding may begin at the latest to get the frame exactly.
+        times_seconds: Presentation time, the first frame at zero, never decreasing.
+        last_duration_seconds: How long the last frame is shown.
+        sequential: Frames can be told apart only by counting the decoder's output from the first packet.
+    """
+
+    packet: NDArray[np.int64]
+    start: NDArray[np.int64]
+    times_seconds: NDArray[np.float64]
+    last_duration_seconds: float
+    sequential: bool = False
+
+    def __len__(self) -> int:
+        """Count the frames."""
+        return len(self.packet)
+
+
+def table_from_packets(source: PacketSource) -> FrameTable | None:
+    """Index a stream without decoding it; None where only decoding can tell which frames are shown.
+
+    Raises:
+        VideoError: Fewer packets are there than the file promises.
+    """
+    records = source.records
+    check_complete(source)
+    shown = [i for i, record in enumerate(records) if record.shows]
+    if (
+        source.container.format.name not in COUNTED_CONTAINERS
+        or source.codec not in COUNTED_CODECS
+        or not shown
+        or any(record.unsure for record in records)
+        or not records[0].starts
+    ):
+        return None
+    if source.codec == MPEG4:
+        order = _mpeg4_order(records, shown)
+        ticks = [record.pts if record.pts is not None else record.dts for record in records]
+    else:
+        if source.container.format.name == "avi" and source.decoder.has_b_frames:
+            return None  # AVI stores no presentation times, and what FFmpeg guesses for reordered frames is unreliable
+        ticks = [record.pts for record in records]
+        order = sorted(shown, key=lambda i: (ticks[i] is None, ticks[i]))
+    chosen = [ticks[i] for i in order]
+    if any(tick is None for tick in chosen) or len(set(chosen)) != len(chosen):
+        return None
+    # MPEG-4's own order is exact where the packets' times are a guess: the k-th picture shown gets the k-th time.
+    return _table(source, order, sorted(tick for tick in chosen if tick is not None))
+
+
+def table_from_decoding(source: PacketSource, shown: list[tuple[int | None, int | None]]) -> FrameTable:
+    """Index a stream from one full decode: ``shown`` holds ``(packet position, pts)`` as the decoder gave the frames.
+
+    Where the clock steps back (joined MPEG-TS files) it goes on one frame after the frame before.
+    """
+    step = _frame_ticks(source)
+    ticks: list[int] = []
+    offset = 0
+    for _, pts in shown:
+        tick = (ticks[-1] + step) if pts is None and ticks else (pts or 0) + offset
+        if ticks and tick <= ticks[-1]:
+            offset += ticks[-1] + step - tick
+            tick = ticks[-1] + step
+        ticks.append(tick)
+    packets = [packet for packet, _ in shown]
+    known = [packet for packet in packets if packet is not None]
+    sequential = len(set(known)) != len(packets)
+    return _table(source, list(range(len(packets))) if sequential else known, ticks, sequential=sequential)
+
+
+def check_complete(source: PacketSource) -> None:
+    """Compare what was demuxed with what the file promises.
+
+    Raises:
+        VideoError: No packets, fewer than the header counts, one cut short, or an end long before the promised one.
+    """
+    records, stream, container = source.records, source.stream, source.container
+    if not records:
+        raise VideoError(source.path, "demux", "its video stream holds no frames", DAMAGED)
+    if len(records) < stream.frames:
+        raise VideoError(
+            source.path, "demux", f"it holds {len(records)} of the {stream.frames} frames its header promises", DAMAGED
+        )
+    name = container.format.name
+    if name != "mpegts" and records[-1].corrupt:
+        raise VideoError(source.path, "demux", f"its last packet (of {len(records)}) is cut short", DAMAGED)
+    if name == "gif" and not _gif_ends(source):
+        raise VideoError(source.path, "demux", f"the GIF stops after {len(records)} frames without its end", DAMAGED)
+    if name == "matroska,webm":
+        _check_duration(source)
+
+
+def _check_duration(source: PacketSource) -> None:
+    # Matroska counts no frames; it declares how long the whole file is. A shorter video is fine where another
+    # stream lasts that long, so only a file all of whose streams stop early is cut short.
+    container = source.container
+    if container.duration is None or source.stream.time_base is None:
+        return
+    declared = container.duration / 1e6
+    others = [stream for stream in container.streams if stream.type == "audio"]
+    ends = [(record.pts or record.dts or 0) + record.duration for record in source.records]
+    end = float(max(ends) * source.stream.time_base)
+    if end >= declared - max(DURATION_SLACK_SECONDS, 2 * _frame_ticks(source) * float(source.stream.time_base)):
+        return
+    if others and source.last_time(others) >= declared - DURATION_SLACK_SECONDS:
+        return
+    raise VideoError(
+        source.path, "demux", f"it stops after {end:.2f} of the {declared:.2f} seconds its header promises", DAMAGED
+    )
+
+
+def _gif_ends(source: PacketSource) -> bool:
+    with source.path.open("rb") as file:
+        file.seek(max(0, source.path.stat().st_size - 64))
+        return file.read().rstrip(b"\x00").endswith(b";")
+
+
+def _mpeg4_order(records: list[PacketRecord], shown: list[int]) -> list[int]:
+    """Presentation order by coding type: a B picture is shown at once, any other when the next such one arrives."""
+    order: list[int] = []
+    held: int | None = None
+    for position in shown:
+        if records[position].bidirectional:
+            order.append(position)
+            continue
+        if held is not None:
+            order.append(held)
+        held = position
+    return [*order, held] if held is not None else order
+
+
+def _frame_ticks(source: PacketSource) -> int:
+    """Typical length of one frame in ticks of the stream's clock, at least one."""
+    rate, base = source.stream.average_rate or source.stream.guessed_rate, source.stream.time_base
+    return max(1, round(1 / (rate * base))) if rate and base else 1
+
+
+def _table(source: PacketSource, packets: list[int], ticks: list[int], *, sequential: bool = False) -> FrameTable:
+    base = source.stream.time_base or Fraction(1)
+    elapsed = np.asarray(ticks, dtype=np.int64) - (ticks[0] if ticks else 0)
+    # Multiplied before divided: the frame at tick 15 of 30 a second is at 0.5 s, not one rounding beside it.
+    times = elapsed * base.numerator / base.denominator
+    last = source.records[packets[-1]].duration if packets and not sequential else 0
+    position = np.asarray(packets, dtype=np.int64)
+    start = np.zeros(len(packets), dtype=np.int64)
+    if not sequential:
+        start = _starts(source.records, position)
+    return FrameTable(position, start, times, float((last or _frame_ticks(source)) * base), sequential)
+
+
+def _starts(records: list[PacketRecord], packets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Last random access point that is decoded before each frame and not shown after it.
+
+    The second condition is for open groups of pictures: what is shown before their first picture refers to the
+    group before. Discarded packets (edit lists) are never shown; they come first and are placed before all frames.
+    """
+    rank = np.full(len(records), -1, dtype=np.int64)
+    rank[packets] = np.arange(len(packets))
+    points = np.asarray([i for i, record in enumerate(records) if record.starts and (rank[i] >= 0 or not record.shows)])
+    starts = np.zeros(len(packets), dtype=np.int64)
+    for frame, packet in enumerate(packets):
+        at = int(np.searchsorted(points, packet, side="right")) - 1
+        while at >= 0 and rank[points[at]] > frame:
+            at -= 1
+        starts[frame] = points[at] if at >= 0 else 0
+    return starts

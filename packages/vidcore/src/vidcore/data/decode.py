@@ -1,0 +1,253 @@
+"""Exact, frugal reading of single frames from video files, on PyAV (FFmpeg).
+
+Rules, each tested:
+
+* Frame ``i`` is the i-th frame a full sequential decode displays. Edit lists are honoured: frames a container marks
+  as not for display are decoded where others need them, and neither counted nor given.
+* Pixels equal those of the sequential decode bit for bit: FFmpeg's decoder, then swscale's bilinear conversion to
+  8-bit RGB with the colour matrix and range the stream states.
+* The rotation (and mirroring) in the file's display matrix is applied when it is a multiple of 90 degrees. Pixels
+  are given as stored: a sample aspect ratio other than 1 stretches nothing, as in OpenCV, decord and torchcodec.
+* Where the size changes in mid-stream, every frame is scaled (swscale, bilinear) to the size at the stream's start.
+* Times are seconds since the first frame. A clock that restarts goes on one frame after the frame before.
+* A file that promises more than it holds, and a wanted frame that does not decode or decodes with errors, raise;
+  nothing is replaced or left out.
+
+Frugality: packets are indexed without decoding; decoding starts at the last random access point before a wanted
+frame, stops after the last wanted one, and on the way skips pictures nothing refers to.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import torch
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ._decoder import FrameDecoder
+from ._failure import VideoError
+from ._orientation import Orientation
+from ._packets import KEEP_BYTES, PacketSource
+
+__all__ = ["VideoError", "VideoInfo", "VideoReader", "probe"]
+
+# Frames whose spacing varies by more than this share of a frame are of variable rate: less is a clock's rounding.
+EVEN_SPACING = 0.1
+# Half a microsecond: a time computed as k / fps must not fall before the frame at k / fps by rounding.
+ROUNDING_SECONDS = 5e-7
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """What a video file is, without its frames.
+
+    ``width`` and ``height`` are pixels after rotation; ``frames`` is the exact number of displayable frames, or None
+    where only a full decode would tell; ``fps`` is the average rate; ``rotation`` is in degrees counter-clockwise,
+    already applied to every frame given.
+    """
+
+    path: Path
+    width: int
+    height: int
+    frames: int | None
+    fps: float
+    duration_seconds: float
+    codec: str
+    pix_fmt: str
+    rotation: int
+    variable_rate: bool
+    bit_rate: int | None
+    container: str
+
+
+class VideoReader:
+    """Frames of one video by index, exactly and with no more decoding than needed.
+
+    ::
+
+        with VideoReader("clip.mp4") as video:
+            frames = video.read([0, 40, 80])  # uint8 (3, 3, H, W)
+
+    A reader is for one thread. Opening reads the header only; the first question about frames reads the packets.
+
+    Attributes:
+        path: The file.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, threads: int = 1, keep_bytes: int = KEEP_BYTES) -> None:
+        """Open ``path``.
+
+        Args:
+            path: A video file that FFmpeg knows.
+            threads: Decoder threads. One is the most frugal, and right where several workers decode at once.
+            keep_bytes: Packets of streams up to this size stay in memory; larger files are read again by seeking.
+
+        Raises:
+            VideoError: The file cannot be opened as a video.
+        """
+        self.path = Path(path)
+        self._source = PacketSource(path, keep_bytes)
+        self._stored_size = (self._source.decoder.width, self._source.decoder.height)
+        self._decoder = FrameDecoder(self._source, threads)
+        self._reformatter = VideoReformatter()
+        self._orientation: Orientation | None = None
+
+    def __enter__(self) -> Self:
+        """Return the reader itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; the reader cannot be used afterwards."""
+        self._source.close()
+
+    def __len__(self) -> int:
+        """Count the displayable frames, exactly."""
+        return len(self._decoder.table)
+
+    def __repr__(self) -> str:
+        """Name the file and, once known, its length."""
+        length = f"{len(self)} frames" if self._decoder.indexed else "not indexed"
+        return f"VideoReader({str(self.path)!r}, {length})"
+
+    @property
+    def frames_decoded(self) -> int:
+        """Frames the codec has reconstructed so far, wanted or not: the measure of frugality."""
+        return self._decoder.frames_decoded
+
+    @property
+    def times_seconds(self) -> NDArray[np.float64]:
+        """Presentation times (T,) in seconds from the first frame."""
+        return self._decoder.table.times_seconds
+
+    @property
+    def duration_seconds(self) -> float:
+        """Seconds from the first frame's start to the last one's end."""
+        return float(self._decoder.table.times_seconds[-1]) + self._decoder.table.last_duration_seconds
+
+    def indices_at(self, times_seconds: Sequence[float] | NDArray[np.float64]) -> NDArray[np.int64]:
+        """Index of the frame shown at each time: the last one that starts at or before it, within the video."""
+        moments = np.asarray(times_seconds, dtype=np.float64) + ROUNDING_SECONDS
+        at = np.searchsorted(self.times_seconds, moments, side="right") - 1
+        return np.clip(at, 0, len(self) - 1).astype(np.int64)
+
+    def read(self, indices: Iterable[int]) -> Tensor:
+        """Frames at ``indices`` (any order, repeats allowed; negative counts from the end).
+
+        Returns:
+            Tensor: uint8 (T, 3, H, W), RGB. In memory the channels lie last, as decoders write them; ``.contiguous()``
+                where that matters.
+
+        Raises:
+            VideoError: An index the video does not have; a wanted frame that does not decode, or decodes with errors.
+        """
+        wanted = self._checked(indices)
+        places: dict[int, list[int]] = {}
+        for place, index in enumerate(wanted):
+            places.setdefault(index, []).append(place)
+        out: NDArray[np.uint8] | None = None
+        for index, frame in self._decoder.frames(sorted(places)):
+            pixels = self._rgb(frame)
+            if out is None:
+                out = np.empty((len(wanted), *pixels.shape), dtype=np.uint8)
+            for place in places[index]:
+                out[place] = pixels
+        if out is None:
+            width, height = self.size
+            out = np.empty((0, height, width, 3), dtype=np.uint8)
+        return torch.from_numpy(out).permute(0, 3, 1, 2)
+
+    def frames(self, indices: Iterable[int] | None = None) -> Iterator[tuple[int, Tensor]]:
+        """``(index, uint8 (3, H, W))`` one by one in presentation order, each once; all frames where none are named.
+
+        For videos that do not fit in memory. Raises as :meth:`read`.
+        """
+        wanted = range(len(self)) if indices is None else sorted(set(self._checked(indices)))
+        for index, frame in self._decoder.frames(wanted):
+            yield index, torch.from_numpy(self._rgb(frame).copy()).permute(2, 0, 1)
+
+    def verify(self) -> int:
+        """Decode every frame, without converting any, and return their number.
+
+        Raises:
+            VideoError: Any frame does not decode, or decodes with errors.
+        """
+        return sum(1 for _ in self._decoder.frames(range(len(self))))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels of the frames given, after rotation."""
+        width, height = self._stored_size
+        return (height, width) if self.orientation.swaps_axes else (width, height)
+
+    @property
+    def orientation(self) -> Orientation:
+        """How stored frames are turned for display. The first use decodes one frame where none was decoded yet."""
+        if self._orientation is None:
+            self._orientation = Orientation.of(next(self._decoder.frames([0]))[1])
+        return self._orientation
+
+    def info(self) -> VideoInfo:
+        """Everything known about the file; see :class:`VideoInfo`."""
+        width, height = self.size
+        source, table = self._source, self._decoder.table
+        rate = source.stream.average_rate
+        gaps = np.diff(table.times_seconds)
+        return VideoInfo(
+            path=self.path,
+            width=width,
+            height=height,
+            frames=len(table),
+            fps=float(rate) if rate else len(table) / max(self.duration_seconds, 1e-9),
+            duration_seconds=self.duration_seconds,
+            codec=source.codec,
+            pix_fmt=source.decoder.pix_fmt or "unknown",
+            rotation=self.orientation.degrees,
+            variable_rate=bool(len(gaps)) and bool(np.ptp(gaps) > EVEN_SPACING * np.median(gaps)),
+            bit_rate=source.stream.bit_rate or source.container.bit_rate or None,
+            container=source.container.format.name,
+        )
+
+    def _checked(self, indices: Iterable[int]) -> list[int]:
+        total = len(self)
+        wanted = [int(index) for index in indices]
+        for index in wanted:
+            if not -total <= index < total:
+                raise VideoError(
+                    self.path, "read", f"there is no frame {index}; it has {total} frames, 0 to {total - 1}",
+                    "sample within the video: the samplers of vidcore.data.sampling always do",
+                )  # fmt: skip
+        return [index % total for index in wanted]
+
+    def _rgb(self, frame: VideoFrame) -> NDArray[np.uint8]:
+        width, height = self._stored_size
+        rgb = self._reformatter.reformat(frame, width=width, height=height, format="rgb24", threads=1)
+        plane = rgb.planes[0]
+        rows = np.frombuffer(memoryview(plane), dtype=np.uint8).reshape(-1, plane.line_size)[:height, : width * 3]
+        if self._orientation is None:
+            self._orientation = Orientation.of(frame)
+        return self._orientation.apply(rows.reshape(height, width, 3))
+
+
+def probe(path: str | os.PathLike[str]) -> VideoInfo:
+    """Read what a video is: one pass over its packets and one decoded frame.
+
+    Raises:
+        VideoError: The file is not a readable video; see :class:`VideoReader`.
+    """
+    with VideoReader(path) as reader:
+        return reader.info()
