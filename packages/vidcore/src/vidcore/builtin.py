@@ -25,6 +25,7 @@ def vidcore_extractors() -> list[ExtractorSpec]:
             outputs={"mean": FeatureInfo(128, (None, None, None))},
             clip=pixels,
             parameters=97_680,
+            exempt={"time_order": "the features of its frames are averaged: the baseline that sees no motion"},
         ),
         ExtractorSpec(
             name="basic/patch_transformer",

@@ -1,0 +1,275 @@
+"""The conformance suite of extractors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor
+
+from vidcore.catalog import ClipFormat, FeatureInfo, Kind, load_target
+from vidcore.errors import ConfigError
+from vidcore.extractors.base import Extractor
+from vidcore.features import FeatureMap
+from vidcore.preprocess import Window, fit_frames, plan_windows
+from vidcore.testing._tensors import apply, difference, leaves, same
+from vidcore.testing.component import fail
+from vidcore.testing.fakes import fake_video
+from vidcore.testing.module import CLOSE, ModuleConformance
+
+
+class ExtractorConformance(ModuleConformance):
+    """Every check of an extractor. A subclass sets ``name``, and ``clip_shape`` to keep the video small.
+
+        class TestVitS14(ExtractorConformance):
+            name = "dinov2/vits14_test"
+            clip_shape = (2, 2, 3, 56, 70)
+
+    ``clip_shape`` (B, T, C, H, W) is the raw video; without it one is made after the spec's clip format.
+    """
+
+    kind: ClassVar[Kind] = "extractor"
+    base: ClassVar[str] = "vidcore.extractors.base.Extractor"
+    clip_shape: ClassVar[tuple[int, int, int, int, int] | None] = None
+    # ``outputs`` is read by every check (all are asked for); ``weights`` names files, which these checks do without.
+    not_options = ("outputs", "weights")
+
+    @property
+    def shape(self) -> tuple[int, int, int, int, int]:
+        """(B, T, C, H, W) of the raw video."""
+        return self.clip_shape or video_shape(self.spec.clip)
+
+    @classmethod
+    def base_options(cls) -> dict[str, Any]:
+        """The class's options, and every declared output."""
+        return {"outputs": tuple(cls.entry().spec.outputs), **super().base_options()}  # type: ignore[attr-defined]
+
+    def construct(self, config: Any) -> Extractor:
+        """The extractor, without weights."""
+        extractor: Extractor = load_target(self.spec)(self.spec, config)
+        return extractor
+
+    def inputs(self, module: Extractor, seed: int = 0) -> Tensor:
+        """A raw video."""
+        return fake_video(self.shape, seed)
+
+    def run(self, module: Extractor, inputs: Tensor) -> dict[str, FeatureMap]:
+        """Every output, for the whole video."""
+        return module.features(inputs)
+
+    def observe(self, module: Extractor) -> Iterator[Any]:
+        """Also the declared outputs and the clip."""
+        yield dict(module.outputs)
+        yield module.clip
+        yield from super().observe(module)
+
+    def clip_of(self, module: Extractor, video: Tensor) -> tuple[Any, tuple[int, int, int]]:
+        """The preprocessed clip of the first window, and its (frames, height, width)."""
+        window = plan_windows(video.shape[1], module.clip)[0]
+        raw = window.take(video)
+        return module.preprocess(raw), (window.length, *fit_frames(raw, module.clip).shape[-2:])
+
+    def test_shapes(self) -> None:
+        """Declared shapes are the real ones, for several clips that the format allows."""
+        module = self.build()
+        for shape in self._clips(module.clip):
+            clip, size = self.clip_of(module, fake_video(shape))
+            with torch.no_grad():
+                maps = module(clip)
+            if list(maps) != list(module.output_names) and set(maps) != set(module.output_names):
+                fail(f"forward gave the outputs {sorted(maps)}; asked for were {sorted(module.output_names)}")
+            for name, fmap in maps.items():
+                _check_map(name, fmap, module.outputs[name], size, shape[0])
+        if self.options.keys() - {"outputs"}:
+            return
+        for name, info in module.outputs.items():
+            if info != self.spec.outputs[name]:
+                fail(
+                    f"output {name!r} is declared as {self.spec.outputs[name]}; built with default options it is {info}"
+                )
+
+    def _clips(self, clip: ClipFormat) -> Iterator[tuple[int, int, int, int, int]]:
+        batch, frames, channels, height, width = self.shape
+        yield self.shape
+        lengths = {clip.frames} if clip.frames else {clip.min_frames, clip.min_frames + clip.frame_multiple}
+        for length in sorted(lengths):
+            yield batch, length, channels, height, width
+        if clip.size is None:
+            yield batch, frames, channels, height + clip.size_multiple, width + 2 * clip.size_multiple
+
+    def test_output_choice(self) -> None:
+        """Each output can be asked for alone and is the same as among all; an unknown one is refused."""
+        module = self.build()
+        video = self.inputs(module)
+        everything = self._seeded(module, video)
+        for name in self.spec.outputs:
+            alone = self._seeded(self.build(outputs=(name,)), video)
+            if set(alone) != {name}:
+                fail(f"asked for {name!r}, features gave {sorted(alone)}")
+            if difference(alone[name].data, everything[name].data) > CLOSE:
+                fail(f"output {name!r} differs between being asked for alone and among all")
+        plain = self.build(outputs=())
+        if plain.output_names != (self.spec.default_output,):
+            fail(f"with nothing asked for, {plain.output_names} is given; expected {self.spec.default_output!r}")
+        try:
+            self.build(outputs=("no_such_output",))
+        except ConfigError as exc:
+            if self.spec.default_output not in str(exc):
+                fail(f"the refusal of an unknown output does not list the outputs: {exc}")
+        else:
+            fail("the unknown output 'no_such_output' is accepted")
+
+    def test_parameters(self) -> None:
+        """``spec.parameters`` is the number of parameters of the extractor as it is built by default."""
+        if self.spec.parameters is None:
+            fail("the spec states no parameter count; set parameters=... to the exact one")
+        with torch.device("meta"):
+            module = self.construct(self.config(outputs=()))
+        count = sum(p.numel() for p in module.parameters())
+        if not self.options and count != self.spec.parameters:
+            fail(f"the spec says {self.spec.parameters:,} parameters; the extractor has {count:,}")
+
+    def test_preprocess(self) -> None:
+        """``preprocess`` leaves the raw video alone and gives a clip that ``forward`` leaves alone."""
+        module = self.build()
+        video = self.inputs(module)
+        before = video.clone()
+        clip, _ = self.clip_of(module, video)
+        if not same(video, before):
+            fail("preprocess changed the raw video in place")
+        kept = apply(torch.clone, clip)
+        with torch.no_grad():
+            first, second = apply(torch.clone, module(clip)), module(clip)
+        if not same(kept, clip):
+            fail("forward changed its clip in place")
+        if not same(first, second):
+            fail("a second forward on the same clip gave another result")
+
+    def test_clip_lengths(self) -> None:
+        """Short, long, non-square and one-frame videos give one finite vector per frame: (B, T, D)."""
+        module = self.build()
+        _, _, channels, height, width = self.shape
+        window = plan_windows(1, module.clip)[0].length
+        for frames, rows, columns in (
+            (1, height, width),
+            (max(window - 1, 2), height, width),
+            (window + 3, height, width),
+            (2, height, 2 * width),
+            (2, 2 * height + 1, width),
+        ):
+            with torch.no_grad():
+                got = module.extract(fake_video((1, frames, channels, rows, columns)))
+            expected = (1, frames, module.outputs[module.output_names[0]].dim)
+            if tuple(got.shape) != expected:
+                fail(f"extract of {frames} frames of {rows}x{columns} gave {tuple(got.shape)}; expected {expected}")
+            if not bool(got.isfinite().all()):
+                fail(f"extract of {frames} frames of {rows}x{columns} gave values that are not finite")
+
+    def test_windows(self) -> None:
+        """A long video is read by windows: no forward sees more than one of them."""
+        module = self.build()
+        _, _, channels, height, width = self.shape
+        longest = plan_windows(100_000, module.clip)[0].length
+        frames = longest + max(module.clip.frame_multiple, 5)
+        video = fake_video((1, frames, channels, height, width))
+        allowed = _numel(module.preprocess(Window(0, longest, frames).take(video)))
+        seen: list[int] = []
+        hook = module.register_forward_pre_hook(lambda _, args: seen.append(_numel(args)))
+        with hook, torch.no_grad():
+            maps = module.features(video)
+        if len(seen) < 2 or max(seen) > allowed:
+            fail(
+                f"a video of {frames} frames was read by {len(seen)} forwards of up to {max(seen, default=0)} values; "
+                f"a window of {longest} frames has {allowed}"
+            )
+        for name, fmap in maps.items():
+            if not bool((fmap.times.diff() > 0).all()):
+                fail(f"the steps of output {name!r} over several windows are not in order of time")
+            if not -1 < float(fmap.times[0]) <= float(fmap.times[-1]) < frames:
+                fail(f"the steps of output {name!r} lie outside the video of {frames} frames")
+
+    def test_causal(self) -> None:
+        """Where the spec says causal, a later frame changes no earlier step."""
+        if not self.spec.causal:
+            pytest.skip("not declared causal")
+        module = self.build()
+        video = fake_video(self.shape)
+        frames = plan_windows(video.shape[1], module.clip)[0].length
+        video = Window(0, frames, video.shape[1]).take(video)
+        compared = 0
+        for later in sorted({frames // 3, frames // 2, 2 * frames // 3, frames - 1} - {0}):
+            changed = torch.cat([video[:, :later], 255 - video[:, later:]], 1)
+            with torch.no_grad():
+                before, after = module(module.preprocess(video)), module(module.preprocess(changed))
+            for name, fmap in before.items():
+                half = ((module.outputs[name].stride[0] or frames) - 1) / 2
+                earlier = fmap.times + half < later
+                compared += int(earlier.sum())
+                gap = difference(after[name].data[:, :, earlier], fmap.data[:, :, earlier])
+                if bool(earlier.any()) and gap > 1e-5:
+                    fail(f"declared causal, yet frame {later} changes earlier steps of {name!r} by {gap:.1e}")
+        if not compared:
+            fail("declared causal, yet no step of any output ends before the clip does")
+
+    def test_time_order(self) -> None:
+        """A clip and its reverse have different features; an extractor blind to order is exempt and says why."""
+        module = self.build()
+        batch, frames, *rest = self.shape
+        video = fake_video((batch, max(frames, 4), *rest))  # type: ignore[arg-type]
+        with torch.no_grad():
+            forwards, backwards = module.extract(video), module.extract(video.flip(1)).flip(1)
+        gap = difference(backwards, forwards)
+        if gap < CLOSE:
+            fail(f"blind to the order of frames: a clip and its reverse differ by {gap:.1e}")
+
+    def test_meta_device(self) -> None:
+        """It can be constructed and run on the meta device, and its shapes there are the declared ones."""
+        with torch.device("meta"):
+            module = self.build(awake=False)
+        stray = [name for name, tensor in module.state_dict().items() if tensor.device.type != "meta"]
+        if stray:
+            fail(f"built under the meta device, yet not on it: {', '.join(stray)}")
+        maps, size = meta_maps(module, self.shape)
+        for name, fmap in maps.items():
+            _check_map(name, fmap, module.outputs[name], size, self.shape[0])
+
+
+def meta_maps(module: Extractor, shape: tuple[int, int, int, int, int]) -> tuple[dict[str, FeatureMap], Any]:
+    """Outputs of an extractor on the meta device, and the clip's (frames, height, width).
+
+    Preprocessing runs on the CPU: resizing is not the network's, and not every kernel of it has a meta form.
+    """
+    window = plan_windows(shape[1], module.clip)[0]
+    raw = window.take(fake_video(shape))
+    clip = apply(lambda tensor: tensor.to("meta"), module.preprocess(raw))
+    with torch.no_grad():
+        return module(clip), (window.length, *fit_frames(raw, module.clip).shape[-2:])
+
+
+def video_shape(clip: ClipFormat) -> tuple[int, int, int, int, int]:
+    """A small raw video (B, T, C, H, W) for a clip format: one window of frames of its size."""
+    length = plan_windows(clip.frames or min(16, clip.max_frames), clip)[0].length
+    side = -(-64 // clip.size_multiple) * clip.size_multiple
+    height, width = clip.size or (side, side + clip.size_multiple)
+    return 2, length, max(len(clip.mean), len(clip.std), 3), height, width
+
+
+def _check_map(name: str, fmap: FeatureMap, info: FeatureInfo, size: tuple[int, int, int], batch: int) -> None:
+    expected = (batch, *info.shape(*size))
+    what = f"output {name!r} of a clip of {size[0]} frames of {size[1]}x{size[2]}"
+    if tuple(fmap.data.shape) != expected:
+        fail(f"{what} is {tuple(fmap.data.shape)}; declared is {expected} (B, D, T', H', W')")
+    if fmap.times.dim() != 1 or fmap.times.shape[0] != expected[2]:
+        fail(f"{what} has times {tuple(fmap.times.shape)}; expected ({expected[2]},)")
+    if fmap.times.device.type == "meta":
+        return
+    if not bool((fmap.times.diff() > 0).all()):
+        fail(f"{what}: times do not increase: {fmap.times.tolist()}")
+    if float(fmap.times[0]) < 0 or float(fmap.times[-1]) > size[0] - 1:
+        fail(f"{what}: times leave the clip: {fmap.times.tolist()}")
+
+
+def _numel(value: Any) -> int:
+    return sum(tensor.numel() for _, tensor in leaves(value))

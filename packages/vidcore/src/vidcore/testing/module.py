@@ -1,0 +1,200 @@
+"""What is checked of every component that is a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_model, save_model
+from torch import Tensor, nn
+
+from vidcore.errors import ConfigError, ShapeError, WiringError
+from vidcore.testing._options import alternatives, extra
+from vidcore.testing._tensors import apply, awaken, difference, leaves, row, same
+from vidcore.testing.component import ComponentConformance, fail, options_of
+
+# Float32 sums of a different order (another batch size, another kernel) differ by about 1e-6 relative.
+CLOSE = 1e-4
+# Tried values of one option; the search stops at the first that changes something.
+TRIES = 6
+
+
+class ModuleConformance(ComponentConformance):
+    """Base of the suites of networks: how one is built, fed and run, and the checks all share."""
+
+    def build(self, *, awake: bool = True, **options: Any) -> Any:
+        """The component in eval mode, with the class's options changed by ``options``; random weights, seed 0.
+
+        ``awake`` moves parameters off their initial values, so that zero-initialised ones hide nothing.
+        """
+        torch.manual_seed(0)
+        module: nn.Module = self.construct(self.config(**options)).eval()
+        return awaken(module) if awake else module
+
+    def construct(self, config: Any) -> Any:
+        """The component with validated options."""
+        raise TypeError(f"{type(self).__name__} does not say how its component is constructed")
+
+    def inputs(self, module: Any, seed: int = 0) -> Any:
+        """What ``run`` takes: a batch of at least two rows."""
+        raise TypeError(f"{type(self).__name__} does not say what its component takes")
+
+    def run(self, module: Any, inputs: Any) -> Any:
+        """One pass: tensors, feature maps, or mappings of them."""
+        return module(inputs)
+
+    def observe(self, module: Any) -> Iterator[Any]:
+        """Everything by which an option can make itself felt, the cheapest first."""
+        state = module.state_dict()
+        yield [(name, tuple(tensor.shape)) for name, tensor in state.items()]
+        yield [(name, parameter.requires_grad) for name, parameter in module.named_parameters()]
+        yield {name: tensor.clone() for name, tensor in state.items()}
+        inputs = self.inputs(module)
+        yield self._seeded(awaken(module.eval()), inputs)
+        # Twice, because dropout and running statistics show in the second pass too.
+        yield [self._seeded(module.train(), inputs), self._seeded(module, inputs)]
+        yield module.state_dict()
+
+    def _seeded(self, module: Any, inputs: Any) -> Any:
+        torch.manual_seed(1)
+        with torch.no_grad():
+            return apply(torch.clone, self.run(module, inputs))
+
+    def test_finite(self) -> None:
+        """Outputs hold no NaN and no infinity."""
+        module = self.build()
+        for path, tensor in leaves(self._seeded(module, self.inputs(module))):
+            if not bool(tensor.isfinite().all()):
+                fail(f"{path} has {int((~tensor.isfinite()).sum())} values that are not finite")
+
+    def test_deterministic(self) -> None:
+        """In eval mode the same input gives the same output, whatever the state of the random generator."""
+        module = self.build()
+        inputs = self.inputs(module)
+        first = self._seeded(module, inputs)
+        with torch.no_grad():
+            torch.manual_seed(2)
+            second = self.run(module, inputs)
+        for (path, a), (_, b) in zip(leaves(first), leaves(second), strict=True):
+            if difference(b, a) > 1e-6:
+                fail(f"{path} differs by {difference(b, a):.1e} between two runs on the same input in eval mode")
+
+    def test_batch_rows(self) -> None:
+        """A row's output does not depend on the other rows of its batch."""
+        module = self.build()
+        inputs = self.inputs(module)
+        together = self._seeded(module, inputs)
+        for index in range(2):
+            alone = self._seeded(module, row(inputs, index))
+            for (path, a), (_, b) in zip(leaves(row(together, index)), leaves(alone), strict=True):
+                if difference(a, b) > CLOSE:
+                    fail(f"row {index} of {path} differs by {difference(a, b):.1e} in a batch and alone: rows mix")
+
+    def test_input_unchanged(self) -> None:
+        """The input is not written to."""
+        module = self.build()
+        inputs = self.inputs(module)
+        before = apply(torch.clone, inputs)
+        self._seeded(module, inputs)
+        for (path, a), (_, b) in zip(leaves(before), leaves(inputs), strict=True):
+            if not same(a, b):
+                fail(f"the input {path} was changed in place")
+
+    def test_gradients(self) -> None:
+        """A gradient that is not zero reaches every parameter that asks for one."""
+        module = self.build()
+        total = torch.zeros(())
+        generator = torch.Generator().manual_seed(3)
+        for _, tensor in leaves(self.run(module, self.inputs(module))):
+            if tensor.requires_grad:
+                # Random weights: a plain sum is constant behind a normalisation, and its gradient zero.
+                weight = torch.randn(tensor.shape, generator=generator).to(tensor)
+                total = total + (tensor * weight).sum() / tensor.numel() ** 0.5
+        if total.requires_grad:
+            total.backward()  # type: ignore[no-untyped-call]
+        wanted = {name: p for name, p in module.named_parameters() if p.requires_grad}
+        unreached = [name for name, p in wanted.items() if p.grad is None or not bool(p.grad.any())]
+        if unreached:
+            fail(f"no gradient reaches {len(unreached)} of {len(wanted)} parameters: {', '.join(unreached)}")
+
+    def test_meta_device(self) -> None:
+        """It can be constructed and run on the meta device: no tensor is created elsewhere, none is read."""
+        with torch.device("meta"):
+            module = self.build(awake=False)
+        stray = [name for name, tensor in module.state_dict().items() if tensor.device.type != "meta"]
+        if stray:
+            fail(f"built under the meta device, yet not on it: {', '.join(stray)}")
+        real = self.build(awake=False)
+        for (path, a), (_, b) in zip(
+            leaves(self.run_on_meta(module)), leaves(self._seeded(real, self.inputs(real))), strict=True
+        ):
+            if a.shape != b.shape:
+                fail(f"{path} is {tuple(a.shape)} on the meta device and {tuple(b.shape)} on the CPU")
+
+    def run_on_meta(self, module: Any) -> Any:
+        """One pass of a module that lives on the meta device."""
+        with torch.no_grad():
+            return self.run(module, apply(lambda tensor: tensor.to("meta"), self.inputs(module)))
+
+    def test_safetensors(self, tmp_path: Path) -> None:
+        """Saved and loaded into a module with other weights, it gives the same output."""
+        module = self.build()
+        inputs = self.inputs(module)
+        expected = self._seeded(module, inputs)
+        save_model(module, str(tmp_path / "model.safetensors"))
+        torch.manual_seed(4)
+        other = self.construct(self.config()).eval()
+        load_model(other, tmp_path / "model.safetensors")
+        for (path, a), (_, b) in zip(leaves(expected), leaves(self._seeded(other, inputs)), strict=True):
+            if difference(b, a) > CLOSE:
+                fail(f"{path} differs by {difference(b, a):.1e} after saving and loading: some state is not saved")
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """One check per option."""
+        if "option" in metafunc.fixturenames:
+            names = [name for name in options_of(type(self)) if name not in self.not_options]
+            metafunc.parametrize("option", names)
+
+    not_options: tuple[str, ...] = ()
+    """Options that other checks cover."""
+
+    def test_options(self, option: str) -> None:
+        """Every option changes something: output, shapes, parameters, clip, or what happens in training."""
+        reason = self.spec.exempt.get(f"options.{option}")
+        if reason:
+            pytest.skip(f"exempt: {reason}")
+        kind = self.config_type()
+        context = dict(extra(kind, option, "when") or {})
+        plain = self.build(awake=False, **context)
+        current = kind.model_validate(self.config(**context)).model_dump(mode="json")[option]
+        expected = list(self.observe(plain))
+        if not same(expected, list(self.observe(self.build(awake=False, **context)))):
+            fail("two builds with the same seed and options differ, so the effect of an option cannot be seen")
+        tried: list[Any] = []
+        refused: list[str] = []
+        for value in alternatives(kind, option, current):
+            try:
+                module = self.build(awake=False, **{**context, option: value})
+            except (ConfigError, WiringError, ShapeError) as exc:
+                refused.append(f"{value!r} ({str(exc).splitlines()[-1].strip()})")
+                continue
+            if any(not same(a, b) for a, b in zip(self.observe(module), expected, strict=True)):
+                return
+            tried.append(value)
+            if len(tried) == TRIES:
+                break
+        if tried:
+            fail(f"option {option!r} changes nothing: {current!r} and {', '.join(map(repr, tried))} give the same")
+        fail(
+            f"no other valid value of option {option!r} could be derived from its schema; state some with "
+            "Field(..., json_schema_extra={'examples': [...]})"
+            + (f"; refused: {', '.join(refused[:3])}" if refused else "")
+        )
+
+
+def first_tensor(value: Any) -> Tensor:
+    """The first tensor in what a component gives."""
+    return next(tensor for _, tensor in leaves(value))
