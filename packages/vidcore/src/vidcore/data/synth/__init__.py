@@ -1,0 +1,19 @@
+"""Synthetic videos whose truth is known. Imports no model."""
+
+from __future__ import annotations
+
+from vidcore.data.synth.paths import LABELS
+from vidcore.data.synth.trajectories import Scene, clip_label, draw_scene, render_clip, render_scene
+from vidcore.data.synth.writer import SynthParameters, SynthReport, generate_trajectories
+
+__all__ = [
+    "LABELS",
+    "Scene",
+    "SynthParameters",
+    "SynthReport",
+    "clip_label",
+    "draw_scene",
+    "generate_trajectories",
+    "render_clip",
+    "render_scene",
+]
