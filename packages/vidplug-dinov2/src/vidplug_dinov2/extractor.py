@@ -1,0 +1,164 @@
+"""DINOv2 and DINOv3, frame by frame."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor, nn
+from vidcore.catalog import ClipFormat, ExtractorSpec
+from vidcore.errors import ConfigError
+from vidcore.extractors import Extractor, step_times
+from vidcore.features import FeatureMap
+
+from .config import DinoConfig, Dinov2Config
+from .convert import convert_v2, convert_v3
+from .network import build_v2, build_v3, embed_v2
+from .variants import VARIANTS
+
+
+class FrameTransformer(Extractor):
+    """A vision Transformer over each frame on its own; time is folded into the batch.
+
+    Input   (B, 3, T, H, W), H and W multiples of the patch p
+    Output  ``cls``        (B, D, T, 1, 1): the class token after the final norm
+            ``patches``    (B, D, T, H/p, W/p): the patch tokens after the final norm
+            ``registerI``  (B, D, T, 1, 1): register token I after the final norm
+            ``blockI``     (B, D, T, H/p, W/p): the patch tokens block I gives, not normalised
+
+    The default is ``cls``: the token whose k-NN and linear accuracy the papers report, and one vector
+    a frame to store instead of a grid (256 times less at 224 pixels). A fusion or readout that looks at places takes
+    ``patches``. Blocks after the last one asked for are not run.
+    """
+
+    config: DinoConfig
+
+    def __init__(self, spec: ExtractorSpec, config: DinoConfig) -> None:
+        super().__init__(spec, config)
+        self.variant = VARIANTS[spec.name]
+        sides = (config.size,) if isinstance(config.size, int) else config.size or ()
+        if any(side % self.variant.patch for side in sides):
+            good = " ".join(str(max(round(side / self.variant.patch), 1) * self.variant.patch) for side in sides)
+            raise ConfigError(
+                f"extractor {spec.name!r}: size {config.size} is not a multiple of its patch ({self.variant.patch}); "
+                f"the nearest that is: {good}"
+            )
+        self.network = self._build()
+        # Used in masked pretraining only: no feature depends on it, so it must not wait for a gradient.
+        self.network.embeddings.mask_token.requires_grad_(False)
+
+    @abstractmethod
+    def _build(self) -> Any:
+        """The transformers model."""
+
+    @abstractmethod
+    def _start(self, frames: Tensor) -> tuple[Tensor, dict[str, Any]]:
+        """Tokens of (N, 3, H, W) frames and what every block gets beside them."""
+
+    @abstractmethod
+    def _layers(self) -> nn.ModuleList:
+        """Blocks of the network."""
+
+    @abstractmethod
+    def _norm(self) -> Callable[[Tensor], Tensor]:
+        """The final norm."""
+
+    @property
+    def clip(self) -> ClipFormat:
+        """The declared format at the size of the options and with the statistics of the weights."""
+        published = next((w.clip for w in self.spec.weights if w.clip and w.tag == self.config.weights), self.spec.clip)
+        size = self.config.size
+        if size is None:
+            return replace(published, size=None, resize_short=None, size_multiple=self.variant.patch)
+        sides = (size, size) if isinstance(size, int) else size
+        assert published.size is not None
+        short = published.resize_short
+        if short is not None:
+            # The published margin, 256 : 224, at any size.
+            short = round(min(sides) * short / published.size[0])
+        return replace(published, size=sides, resize_short=short)
+
+    @property
+    def blocks(self) -> Iterable[nn.Module]:
+        """Embeddings, then one module per Transformer block."""
+        return [self.network.embeddings, *self._layers()]
+
+    def forward(self, clip: Tensor) -> dict[str, FeatureMap]:
+        """(B, 3, T, H, W) -> the maps asked for, one step per frame."""
+        batch, _, steps, height, width = clip.shape
+        patch, registers = self.variant.patch, self.variant.registers
+        grid = (height // patch, width // patch)
+        inner = [int(name.removeprefix("block")) for name in self.output_names if name.startswith("block")]
+        final = len(inner) < len(self.output_names)
+        depth = self.variant.depth if final else max(inner) + 1
+        tokens, extra = self._start(clip.transpose(1, 2).flatten(0, 1))
+        found: dict[str, Tensor] = {}
+        for index, layer in zip(range(depth), self._layers(), strict=False):
+            tokens = layer(tokens, **extra)
+            if index in inner:
+                found[f"block{index}"] = tokens[:, 1 + registers :]
+        if final:
+            normed = self._norm()(tokens)
+            found |= {f"register{i}": normed[:, 1 + i : 2 + i] for i in range(registers)}
+            found |= {"cls": normed[:, :1], "patches": normed[:, 1 + registers :]}
+        times = step_times(steps, 1, clip)
+        return {name: FeatureMap(_as_map(found[name], batch, grid), times) for name in self.output_names}
+
+
+class Dinov2Extractor(FrameTransformer):
+    """DINOv2 (Oquab et al. 2023, arXiv:2304.07193), with registers Darcet et al. 2023, arXiv:2309.16588."""
+
+    config: Dinov2Config
+
+    def _build(self) -> Any:
+        return build_v2(self.variant)
+
+    def _start(self, frames: Tensor) -> tuple[Tensor, dict[str, Any]]:
+        return embed_v2(self.network, frames, self.config.position_offset), {}
+
+    def _layers(self) -> nn.ModuleList:
+        layers: nn.ModuleList = self.network.encoder.layer
+        return layers
+
+    def _norm(self) -> Callable[[Tensor], Tensor]:
+        norm: nn.LayerNorm = self.network.layernorm
+        return norm
+
+    def convert(self, published: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The hub's safetensors and the authors' ``dinov2_vit*14_pretrain.pth`` alike."""
+        return _own(convert_v2(published, self.network.state_dict()))
+
+
+class Dinov3Extractor(FrameTransformer):
+    """DINOv3 (Siméoni et al. 2025, arXiv:2508.10104): rotary positions, four registers."""
+
+    def _build(self) -> Any:
+        return build_v3(self.variant)
+
+    def _start(self, frames: Tensor) -> tuple[Tensor, dict[str, Any]]:
+        return self.network.embeddings(frames), {"position_embeddings": self.network.rope_embeddings(frames)}
+
+    def _layers(self) -> nn.ModuleList:
+        layers: nn.ModuleList = self.network.model.layer
+        return layers
+
+    def _norm(self) -> Callable[[Tensor], Tensor]:
+        norm: nn.LayerNorm = self.network.norm
+        return norm
+
+    def convert(self, published: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The hub's safetensors and the authors' ``dinov3_vit*16_pretrain_*.pth`` alike."""
+        return _own(convert_v3(published, self.network.state_dict()))
+
+
+def _own(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"network.{name}": value for name, value in tensors.items()}
+
+
+def _as_map(tokens: Tensor, batch: int, grid: tuple[int, int]) -> Tensor:
+    """(B*T, N, D) -> (B, D, T, rows, columns); a single token is a 1x1 map."""
+    if tokens.shape[1] == 1:
+        grid = (1, 1)
+    return tokens.unflatten(1, grid).unflatten(0, (batch, -1)).permute(0, 4, 1, 2, 3)
