@@ -26,7 +26,14 @@ def create(name: str, *, registry: Registry | None = None, **options: Any) -> Ex
         ConfigError: an unknown or wrong option, or weights named twice.
         WeightsError: the weights are absent or do not fit.
     """
-    registry = registry or installed()
+    extractor = _build(name, registry or installed(), options)
+    if extractor.config.weights:
+        load_weights(extractor, extractor.config.weights)
+    return extractor.eval()
+
+
+def _build(name: str, registry: Registry, options: dict[str, Any]) -> Extractor:
+    """The extractor with initial weights; those it asks for are named in its config and not loaded."""
     entry, tag = registry.find("extractor", name)
     spec = entry.spec
     if not isinstance(spec, ExtractorSpec):
@@ -34,18 +41,21 @@ def create(name: str, *, registry: Registry | None = None, **options: Any) -> Ex
     if tag:
         if options.get("weights") not in (None, tag):
             raise ConfigError(f"extractor {name!r} names weights {tag!r}, and options name {options['weights']!r}")
-        options["weights"] = tag
+        options = {**options, "weights": tag}
     config = component_config(spec, options)
     extractor = load_target(spec)(spec, config)
     if not isinstance(extractor, Extractor):
         raise PluginError(f"extractor {spec.name!r}: {spec.target} does not derive from vidcore.extractors.Extractor")
-    if extractor.config.weights:
-        load_weights(extractor, extractor.config.weights)
-    return extractor.eval()
+    return extractor
 
 
-def assemble(config: RunConfig, targets: TargetInfo, registry: Registry | None = None) -> VideoModel:
+def assemble(
+    config: RunConfig, targets: TargetInfo, registry: Registry | None = None, *, with_weights: bool = True
+) -> VideoModel:
     """The model that a run configuration describes.
+
+    ``with_weights=False`` leaves published weights unloaded and their files unread: for a model whose own
+    trained weights are loaded next.
 
     Raises:
         UnknownNameError, ConfigError, WiringError, WeightsError: before any forward, naming the part.
@@ -54,7 +64,10 @@ def assemble(config: RunConfig, targets: TargetInfo, registry: Registry | None =
     extractors: dict[str, Extractor] = {}
     frozen = set()
     for choice in config.extractors:
-        extractor = create(choice.name, registry=registry, **choice.options)
+        if with_weights:
+            extractor = create(choice.name, registry=registry, **choice.options)
+        else:
+            extractor = _build(choice.name, registry, choice.options).eval()
         stream = _free_name(choice.name, extractors)
         extractors[stream] = extractor
         if choice.freeze if choice.freeze is not None else bool(extractor.config.weights):

@@ -51,3 +51,7 @@ class WeightsError(VidcoreError):
 
 class RunError(VidcoreError):
     """A run folder is missing, incomplete, or belongs to a different configuration."""
+
+
+class TrainingError(VidcoreError):
+    """Training cannot start or go on: nothing to train, a loss that is not a number."""

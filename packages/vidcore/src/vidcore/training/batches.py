@@ -1,0 +1,64 @@
+"""What the trainer reads: batches of clips, or of features that were encoded before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from vidcore.features import FeatureMap
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Clips of one forward and what they should be recognised as.
+
+    clips      {stream: uint8 (B, T, 3, h, w)}, each fitted to its extractor; or ``None`` where ``features`` is set
+    features   {stream: FeatureMap}, encoded before; or ``None``
+    mask       (B, T) bool, False where a frame is padding
+    targets    (B,) or (B, C)
+    rows       number of each clip within its data
+    """
+
+    targets: Tensor
+    mask: Tensor
+    rows: tuple[int, ...]
+    clips: Mapping[str, Tensor] | None = None
+    features: Mapping[str, FeatureMap] | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on another device."""
+        return Batch(
+            self.targets.to(device, non_blocking=True),
+            self.mask.to(device, non_blocking=True),
+            self.rows,
+            self.clips and {name: clip.to(device, non_blocking=True) for name, clip in self.clips.items()},
+            self.features and {name: fmap.to(device, non_blocking=True) for name, fmap in self.features.items()},
+        )
+
+
+class BatchSource(Protocol):
+    """Clips by number, in the batches asked for.
+
+    A loader of clips is one; so are features held in memory, and features read from a store.
+    """
+
+    def __len__(self) -> int:
+        """Number of clips."""
+        ...
+
+    def batches(self, plan: Sequence[Sequence[int]], epoch: int) -> Iterator[Batch]:
+        """One batch per entry of ``plan``, in its order. ``epoch`` is what random clips depend on."""
+        ...
+
+
+def in_order(source: BatchSource, batch_size: int) -> list[list[int]]:
+    """The plan that visits every clip once, in order."""
+    clips = len(source)
+    return [list(range(first, min(first + batch_size, clips))) for first in range(0, clips, batch_size)]

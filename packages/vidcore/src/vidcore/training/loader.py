@@ -1,0 +1,203 @@
+"""Clips from video files, decoded by worker processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from vidcore.catalog import ClipFormat
+from vidcore.data.clips import read_clip
+from vidcore.data.manifest import Row
+from vidcore.data.sampling import Sampling
+from vidcore.errors import DataError, TrainingError, VidcoreError
+from vidcore.preprocess import fit_frames
+from vidcore.training.batches import Batch
+
+# (number of the row, epoch; or -1 for the clip that is the same in every epoch)
+Key = tuple[int, int]
+_FIXED = -1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sample:
+    row: int
+    views: list[Tensor]
+    mask: Tensor
+
+
+class ClipDataset(Dataset[_Sample | VidcoreError]):
+    """Clips of rows, fitted to every extractor, still uint8.
+
+    A random clip depends on (seed, epoch, number of the row) and on nothing else, so the number of
+    workers and the order of the batches change nothing.
+    """
+
+    def __init__(
+        self, rows: Sequence[Row], sampling: Sampling, formats: Sequence[ClipFormat], seed: int, size: int | None = None
+    ) -> None:
+        self.rows = rows
+        self.sampling = sampling
+        self.formats = formats
+        self.seed = seed
+        self.size = size
+
+    def __getitem__(self, key: Key) -> _Sample | VidcoreError:
+        """The clip, or the error: one that is raised in a worker would come back as text with a traceback."""
+        number, epoch = key
+        generator = None if epoch == _FIXED else np.random.default_rng((self.seed, epoch, number))
+        try:
+            clip = read_clip(self.rows[number], self.sampling, generator=generator)
+        except VidcoreError as exc:
+            return exc
+        views = [fit_frames(self._any_size(clip.frames, form), form).contiguous() for form in self.formats]
+        return _Sample(number, views, clip.mask)
+
+    def _any_size(self, frames: Tensor, form: ClipFormat) -> Tensor:
+        if form.size is not None or self.size is None:
+            return frames
+        return fit_frames(frames, ClipFormat(size=(self.size, self.size)))
+
+
+class ClipLoader:
+    """One pool of workers for all splits of a run.
+
+    ``targets`` holds one row per row of the data: (N,) or (N, C). Streams that look at frames in the same
+    way share one tensor.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        targets: Tensor,
+        sampling: Sampling,
+        streams: Mapping[str, ClipFormat],
+        *,
+        seed: int = 0,
+        size: int | None = None,
+        workers: int | None = None,
+        pin: bool = False,
+    ) -> None:
+        views = {name: _geometry(form) for name, form in streams.items()}
+        kinds = list(dict.fromkeys(views.values()))
+        self._view_of = {name: kinds.index(view) for name, view in views.items()}
+        self._targets = targets
+        self._plan: list[list[Key]] = []
+        self.workers = min(workers if workers is not None else default_workers(), len(rows))
+        formats = [next(form for name, form in streams.items() if views[name] == kind) for kind in kinds]
+        self._loader = DataLoader(
+            ClipDataset(rows, sampling, formats, seed, size),
+            batch_sampler=_Plan(self),  # type: ignore[arg-type]
+            num_workers=self.workers,
+            collate_fn=_collate,
+            persistent_workers=self.workers > 0,
+            worker_init_fn=_start_worker,
+            pin_memory=pin,
+            # A generator of its own: otherwise every epoch draws from the one that dropout draws from.
+            generator=torch.Generator(),
+        )
+
+    def read(self, plan: Sequence[Sequence[Key]]) -> Iterator[Batch]:
+        """One batch per entry of ``plan``.
+
+        Raises:
+            VideoError: a video cannot be read.
+            DataError: frames of different sizes meet in one batch.
+            TrainingError: a worker died.
+        """
+        self._plan = [list(keys) for keys in plan]
+        iterator = iter(self._loader)
+        while True:
+            try:
+                answer = next(iterator)
+            except StopIteration:
+                return
+            except RuntimeError as exc:
+                if "DataLoader worker" not in str(exc):
+                    raise
+                raise TrainingError(_dead_worker(exc)) from exc
+            if isinstance(answer, VidcoreError):
+                raise answer
+            views, mask, rows = answer
+            clips = {name: views[view] for name, view in self._view_of.items()}
+            yield Batch(self._targets[list(rows)], mask, rows, clips)
+
+
+class ClipSplit:
+    """Some rows of a ``ClipLoader``: a ``BatchSource``. ``jitter`` draws another clip in every epoch."""
+
+    def __init__(self, loader: ClipLoader, rows: Sequence[int], *, jitter: bool = False) -> None:
+        self.rows = list(rows)
+        self._loader = loader
+        self._jitter = jitter
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batches(self, plan: Sequence[Sequence[int]], epoch: int) -> Iterator[Batch]:
+        """See ``BatchSource``."""
+        when = epoch if self._jitter else _FIXED
+        return self._loader.read([[(self.rows[number], when) for number in numbers] for numbers in plan])
+
+
+def default_workers() -> int:
+    """One process per core this process may use but one, at most 8."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores - 1, 8))
+
+
+class _Plan:
+    """The batch sampler: the plan that the loader holds at the moment."""
+
+    def __init__(self, loader: ClipLoader) -> None:
+        self._owner = loader
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        return iter(self._owner._plan)
+
+    def __len__(self) -> int:
+        return len(self._owner._plan)
+
+
+def _geometry(form: ClipFormat) -> tuple[object, ...]:
+    return (form.size, form.fit, form.resize_short, form.interpolation, form.size_multiple)
+
+
+def _collate(samples: list[_Sample | VidcoreError]) -> tuple[list[Tensor], Tensor, tuple[int, ...]] | VidcoreError:
+    failed = [sample for sample in samples if isinstance(sample, VidcoreError)]
+    if failed:
+        return failed[0]
+    return _stacked([sample for sample in samples if not isinstance(sample, VidcoreError)])
+
+
+def _stacked(samples: list[_Sample]) -> tuple[list[Tensor], Tensor, tuple[int, ...]] | VidcoreError:
+    views = []
+    for kind in zip(*(sample.views for sample in samples), strict=True):
+        sizes = {tuple(view.shape) for view in kind}
+        if len(sizes) > 1:
+            shown = " and ".join(f"{h}x{w}" for *_, h, w in sorted(sizes)[:2])
+            return DataError(
+                f"videos of different sizes ({shown}) meet in one batch, and the extractor takes any size; "
+                "set one for all: data.size=128"
+            )
+        views.append(torch.stack(kind))
+    return views, torch.stack([sample.mask for sample in samples]), tuple(sample.row for sample in samples)
+
+
+def _start_worker(_: int) -> None:
+    # Ctrl-C reaches every process of the terminal; only the one that saves the checkpoint may answer.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+
+
+def _dead_worker(exc: RuntimeError) -> str:
+    return (
+        f"a loader process died: {str(exc).splitlines()[0]}\n  not enough memory, or shared memory (/dev/shm), is the "
+        "usual cause; use fewer processes or smaller batches: data.workers=0 train.accumulate=2"
+    )

@@ -1,0 +1,78 @@
+"""AdamW, its parameter groups, and the learning rate over the steps."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from vidcore.config import TrainConfig
+from vidcore.errors import TrainingError
+from vidcore.model import VideoModel
+
+
+def adamw(model: VideoModel, config: TrainConfig) -> AdamW:
+    """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) over what is trained.
+
+    Vectors and scalars (biases, gains of norms) are not decayed; extractors learn at
+    ``lr * extractor_lr_scale``. A parameter of a frozen extractor is in no group.
+
+    Raises:
+        TrainingError: nothing is left to train.
+    """
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            decayed, extractor = parameter.ndim > 1, name.startswith("extractors.")
+            groups.setdefault((extractor, decayed), []).append(parameter)
+    if not groups:
+        raise TrainingError("the model has no parameter to train: every part is frozen or has none")
+    return AdamW(
+        [
+            {
+                "params": parameters,
+                "lr": config.lr * (config.extractor_lr_scale if extractor else 1.0),
+                "weight_decay": config.weight_decay if decayed else 0.0,
+            }
+            for (extractor, decayed), parameters in sorted(groups.items())
+        ]
+    )
+
+
+def warmup_cosine(optimizer: Optimizer, steps: int, warmup: float) -> LambdaLR:
+    """Linear warm-up over the share ``warmup`` of ``steps``, then a half cosine to zero.
+
+    The first step already learns: its rate is ``lr / (warm-up steps + 1)``.
+    """
+    warm = round(steps * warmup)
+
+    def scale(step: int) -> float:
+        if step < warm:
+            return (step + 1) / (warm + 1)
+        return 0.5 * (1 + math.cos(math.pi * min((step - warm) / max(steps - warm, 1), 1.0)))
+
+    return LambdaLR(optimizer, scale)
+
+
+def epoch_order(clips: int, seed: int, epoch: int) -> list[int]:
+    """The order in which an epoch visits the clips: a permutation that depends on ``seed`` and ``epoch`` only."""
+    generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
+    return torch.randperm(clips, generator=generator).tolist()
+
+
+def steps_of(order: list[int], batch_size: int, accumulate: int) -> list[list[list[int]]]:
+    """Optimiser steps, each a list of micro-batches of clip numbers.
+
+    Every step but the last has ``batch_size`` clips, cut into ``accumulate`` micro-batches of nearly equal
+    size; the last one has the rest, and no micro-batch is empty.
+    """
+    steps = []
+    for first in range(0, len(order), batch_size):
+        clips = order[first : first + batch_size]
+        parts = min(accumulate, len(clips))
+        bounds = [round(part * len(clips) / parts) for part in range(parts + 1)]
+        steps.append([clips[a:b] for a, b in zip(bounds, bounds[1:], strict=False)])
+    return steps

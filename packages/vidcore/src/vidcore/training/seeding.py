@@ -1,0 +1,51 @@
+"""Every source of chance a run draws from: seeding, saving and restoring it."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric.utilities.seed import seed_everything
+
+
+def seed_all(seed: int) -> None:
+    """Seed Python, NumPy and torch on every device."""
+    seed_everything(seed, workers=False, verbose=False)
+
+
+def rng_state() -> dict[str, Any]:
+    """The state of all generators as tensors and plain data."""
+    version, internal, gauss = random.getstate()
+    legacy = np.random.get_state(legacy=False)  # type: ignore[call-overload, unused-ignore]
+    return {
+        "python": [version, list(internal), gauss],
+        "numpy": {
+            "bit_generator": legacy["bit_generator"],
+            "key": torch.from_numpy(legacy["state"]["key"].astype(np.int64)),
+            "pos": int(legacy["state"]["pos"]),
+            "has_gauss": int(legacy["has_gauss"]),
+            "gauss": float(legacy["gauss"]),
+        },
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore_rng(state: dict[str, Any]) -> None:
+    """Take back what ``rng_state`` gave; states of devices that are not there are left out."""
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    legacy = state["numpy"]
+    np.random.set_state(
+        {
+            "bit_generator": legacy["bit_generator"],
+            "state": {"key": legacy["key"].numpy().astype(np.uint32), "pos": legacy["pos"]},
+            "has_gauss": legacy["has_gauss"],
+            "gauss": legacy["gauss"],
+        }
+    )
+    torch.set_rng_state(state["torch"])
+    for index, cuda in enumerate(state["cuda"][: torch.cuda.device_count()]):
+        torch.cuda.set_rng_state(cuda, index)

@@ -1,0 +1,74 @@
+"""Who is told the numbers: ``metrics.csv``, TensorBoard."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from vidcore.training.files import replacing
+from vidcore.training.state import Row
+
+
+class Tracker(Protocol):
+    """Hears of every step and every epoch."""
+
+    def step(self, updates: int, numbers: Mapping[str, float]) -> None:
+        """After optimiser step ``updates``."""
+        ...
+
+    def epoch(self, history: Sequence[Row]) -> None:
+        """After an epoch; ``history`` has one row per epoch so far, the newest last."""
+        ...
+
+    def close(self) -> None:
+        """After the last one."""
+        ...
+
+
+class CsvTracker:
+    """``metrics.csv``: one row per fold and epoch, rewritten whole, so that no row survives a resume twice."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def step(self, updates: int, numbers: Mapping[str, float]) -> None:
+        """Steps are not in the table."""
+
+    def epoch(self, history: Sequence[Row]) -> None:
+        """Write the whole table."""
+        columns = list(dict.fromkeys(name for row in history for name in row))
+        with replacing(self.path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, columns, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(history)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class TensorBoardTracker:
+    """TensorBoard event files in ``folder``; after a resume, what came later than ``updates`` is hidden."""
+
+    def __init__(self, folder: Path, updates: int = 0) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder), purge_step=updates or None)
+
+    def step(self, updates: int, numbers: Mapping[str, float]) -> None:
+        """One point per step."""
+        for name, value in numbers.items():
+            self._writer.add_scalar(name, value, updates)
+
+    def epoch(self, history: Sequence[Row]) -> None:
+        """One point per epoch, at the step the epoch ended with."""
+        row = history[-1]
+        for name, value in row.items():
+            if isinstance(value, float) and name not in ("seconds", "lr"):
+                self._writer.add_scalar(f"epoch/{name}", value, row["updates"])
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Flush and close the file."""
+        self._writer.close()
