@@ -20,6 +20,8 @@ COUNTED_CODECS = frozenset(
 )  # fmt: skip
 # Rounding of declared durations, and the last frame's own length, are within this.
 DURATION_SLACK_SECONDS = 0.5
+# Half a microsecond: a time computed as k / fps must not miss the frame at k / fps by rounding.
+ROUNDING_SECONDS = 5e-7
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,18 @@ class FrameTable:
     def __len__(self) -> int:
         """Count the frames."""
         return len(self.packet)
+
+    @property
+    def duration_seconds(self) -> float:
+        """Seconds from the first frame's start to the last one's end."""
+        return float(self.times_seconds[-1]) + self.last_duration_seconds
+
+
+def segment_bounds(times: NDArray[np.float64], start: float | None, end: float | None) -> tuple[int, int]:
+    """First frame of the half-open segment ``[start, end)`` and the one after its last, by the frames' start times."""
+    first = 0 if start is None else int(np.searchsorted(times, start - ROUNDING_SECONDS))
+    stop = len(times) if end is None else int(np.searchsorted(times, end - ROUNDING_SECONDS))
+    return first, stop
 
 
 def table_from_packets(source: PacketSource) -> FrameTable | None:

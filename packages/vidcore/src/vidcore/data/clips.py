@@ -15,15 +15,13 @@ from torch import Tensor
 from vidcore.errors import ConfigError
 
 from ._failure import VideoError
+from ._index import segment_bounds
 from ._rows import Row
 from .decode import VideoReader
 from .sampling import Sampling
 
 if TYPE_CHECKING:
     from .sampling import Generator
-
-# Half a microsecond: a segment bound computed as k / fps must not miss the frame at k / fps by rounding.
-ROUNDING_SECONDS = 5e-7
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,8 +116,7 @@ def cut_clips(
 def _segment(reader: VideoReader, start: float | None, end: float | None) -> tuple[int, int, float]:
     """First frame, the one after the last, and the seconds between the first one's start and the last one's end."""
     times = reader.times_seconds
-    first = 0 if start is None else int(np.searchsorted(times, start - ROUNDING_SECONDS))
-    stop = len(times) if end is None else int(np.searchsorted(times, end - ROUNDING_SECONDS))
+    first, stop = segment_bounds(times, start, end)
     if stop <= first:
         raise VideoError(
             reader.path, "read",

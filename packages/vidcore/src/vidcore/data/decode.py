@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -35,38 +34,12 @@ from torch import Tensor
 
 from ._decoder import FrameDecoder
 from ._failure import VideoError
+from ._index import ROUNDING_SECONDS
+from ._info import VideoInfo, describe
 from ._orientation import Orientation
 from ._packets import KEEP_BYTES, PacketSource
 
 __all__ = ["VideoError", "VideoInfo", "VideoReader", "probe"]
-
-# Frames whose spacing varies by more than this share of a frame are of variable rate: less is a clock's rounding.
-EVEN_SPACING = 0.1
-# Half a microsecond: a time computed as k / fps must not fall before the frame at k / fps by rounding.
-ROUNDING_SECONDS = 5e-7
-
-
-@dataclass(frozen=True, slots=True)
-class VideoInfo:
-    """What a video file is, without its frames.
-
-    ``width`` and ``height`` are pixels after rotation; ``frames`` is the exact number of displayable frames, or None
-    where only a full decode would tell; ``fps`` is the average rate; ``rotation`` is in degrees counter-clockwise,
-    already applied to every frame given.
-    """
-
-    path: Path
-    width: int
-    height: int
-    frames: int | None
-    fps: float
-    duration_seconds: float
-    codec: str
-    pix_fmt: str
-    rotation: int
-    variable_rate: bool
-    bit_rate: int | None
-    container: str
 
 
 class VideoReader:
@@ -137,7 +110,7 @@ class VideoReader:
     @property
     def duration_seconds(self) -> float:
         """Seconds from the first frame's start to the last one's end."""
-        return float(self._decoder.table.times_seconds[-1]) + self._decoder.table.last_duration_seconds
+        return self._decoder.table.duration_seconds
 
     def indices_at(self, times_seconds: Sequence[float] | NDArray[np.float64]) -> NDArray[np.int64]:
         """Index of the frame shown at each time: the last one that starts at or before it, within the video."""
@@ -203,24 +176,7 @@ class VideoReader:
 
     def info(self) -> VideoInfo:
         """Everything known about the file; see :class:`VideoInfo`."""
-        width, height = self.size
-        source, table = self._source, self._decoder.table
-        rate = source.stream.average_rate
-        gaps = np.diff(table.times_seconds)
-        return VideoInfo(
-            path=self.path,
-            width=width,
-            height=height,
-            frames=len(table),
-            fps=float(rate) if rate else len(table) / max(self.duration_seconds, 1e-9),
-            duration_seconds=self.duration_seconds,
-            codec=source.codec,
-            pix_fmt=source.decoder.pix_fmt or "unknown",
-            rotation=self.orientation.degrees,
-            variable_rate=bool(len(gaps)) and bool(np.ptp(gaps) > EVEN_SPACING * np.median(gaps)),
-            bit_rate=source.stream.bit_rate or source.container.bit_rate or None,
-            container=source.container.format.name,
-        )
+        return describe(self._decoder, self._stored_size, self.orientation)
 
     def _checked(self, indices: Iterable[int]) -> list[int]:
         total = len(self)

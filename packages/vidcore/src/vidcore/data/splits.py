@@ -1,0 +1,239 @@
+"""Training, validation and test sets, and cross-validation folds, that share no source and miss no class.
+
+Rows of one group, and rows cut from one video, always stay together. A class that is missing from any part is an
+error: its metric there would be a number about nothing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+
+from vidcore.errors import DataError
+
+from ._rows import SPLITS, Row
+
+Fractions = tuple[float, float, float]
+DEFAULT_FRACTIONS: Fractions = (0.7, 0.15, 0.15)
+
+
+@dataclass(frozen=True, slots=True)
+class Splits:
+    """Positions of the rows of each part, ascending. ``test`` is empty where rows name splits and none is a test."""
+
+    train: list[int]
+    val: list[int]
+    test: list[int]
+
+    def named(self) -> dict[str, list[int]]:
+        """The parts that have rows, by name."""
+        return {name: rows for name in SPLITS if (rows := getattr(self, name))}
+
+
+def split_rows(rows: Sequence[Row], fractions: Fractions = DEFAULT_FRACTIONS, *, seed: int = 0) -> Splits:
+    """Divide rows into training, validation and test parts.
+
+    Rows that name their split keep it; where none of them is for validation, that part is drawn from the training
+    rows. Otherwise whole groups are dealt out by iterative stratification (Sechidis et al., On the Stratification of
+    Multi-Label Data, ECML 2011): the rarest class first, each group to the part that lacks its class most.
+
+    Args:
+        rows: Rows; without labels the parts are only balanced in size.
+        fractions: Shares of train, val and test; they sum to 1, and a share of 0 leaves the part empty.
+        seed: Decides between equals; the same seed and rows give the same parts.
+
+    Raises:
+        DataError: Fractions that are none; a class with one video or too few groups; a class missing from a part; a
+            group or video in two parts; rows of which only some name a split.
+    """
+    _check_fractions(fractions)
+    if not rows:
+        raise DataError("there are no rows to split")
+    units = _units(rows)
+    named = sum(row.split is not None for row in rows)
+    if named:
+        if named < len(rows):
+            raise DataError(
+                f"{named} of {len(rows)} rows name a split and the others do not; fill the column 'split' or remove it"
+            )
+        return _given(rows, units, fractions, seed)
+    wanted = {name: share for name, share in zip(SPLITS, fractions, strict=True) if share > 0}
+    parts = _deal(rows, units, list(range(len(rows))), wanted, seed)
+    return Splits(*(sorted(parts.get(name, [])) for name in SPLITS))
+
+
+def folds(rows: Sequence[Row], k: int, *, seed: int = 0) -> list[tuple[list[int], list[int]]]:
+    """``k`` pairs of training and test positions; every row is in one test part. Groups and classes as in split_rows.
+
+    Raises:
+        DataError: ``k`` below 2, fewer groups than ``k``, or a class missing from a part of a fold.
+    """
+    if k < 2:
+        raise DataError(f"cross-validation needs at least 2 folds; got {k}")
+    units = _units(rows)
+    count = len(set(units))
+    if count < k:
+        raise DataError(f"{k} folds need at least {k} groups (or ungrouped videos); there are {count}")
+    codes = {unit: code for code, unit in enumerate(dict.fromkeys(units))}
+    groups = [codes[unit] for unit in units]
+    labels = [row.label for row in rows]
+    if any(label is None for label in labels):
+        divider = GroupKFold(n_splits=k, shuffle=True, random_state=seed).split(rows, groups=groups)
+    else:
+        _check_units(rows, units, k, "folds")
+        divider = StratifiedGroupKFold(n_splits=k, shuffle=True, random_state=seed).split(rows, labels, groups)
+    found = [(train.tolist(), test.tolist()) for train, test in divider]
+    for number, (train, test) in enumerate(found, 1):
+        _check_classes(rows, {f"the training part of fold {number}": train, f"the test part of fold {number}": test})
+    return found
+
+
+def leave_one_group_out(rows: Sequence[Row]) -> list[tuple[str, list[int], list[int]]]:
+    """One ``(group, training positions, test positions)`` for each group, in sorted order.
+
+    Raises:
+        DataError: A row without a group, fewer than two groups, or a class that only one group has.
+    """
+    groups = sorted({row.group for row in rows if row.group is not None})
+    bare = sum(row.group is None for row in rows)
+    if bare or len(groups) < 2:
+        raise DataError(
+            f"leaving one group out needs a group for every row and at least two groups; "
+            f"{bare} rows have none and there are {len(groups)} groups: fill the column 'group'"
+        )
+    found = []
+    for group in groups:
+        train = [i for i, row in enumerate(rows) if row.group != group]
+        test = [i for i, row in enumerate(rows) if row.group == group]
+        missing = {rows[i].label for i in test} - {rows[i].label for i in train}
+        if missing:
+            raise DataError(f"only group {group!r} has the class {min(map(str, missing))!r}; it cannot be left out")
+        found.append((group, train, test))
+    return found
+
+
+def _units(rows: Sequence[Row]) -> list[Hashable]:
+    """What must stay together: the group, or else the video."""
+    groups: dict[Hashable, str | None] = {}
+    for row in rows:
+        if groups.setdefault(row.video, row.group) != row.group:
+            raise DataError(
+                f"{row.video} is in two groups, {groups[row.video]!r} and {row.group!r}; "
+                "rows cut from one video belong to one group"
+            )
+    return [row.video if row.group is None else row.group for row in rows]
+
+
+def _given(rows: Sequence[Row], units: list[Hashable], fractions: Fractions, seed: int) -> Splits:
+    homes: dict[Hashable, str] = {}
+    parts: dict[str, list[int]] = {name: [] for name in SPLITS}
+    for position, (row, unit) in enumerate(zip(rows, units, strict=True)):
+        split = str(row.split)
+        home = homes.setdefault(unit, split)
+        if home != split:
+            what = f"group {unit!r}" if row.group is not None else f"{unit}"
+            raise DataError(f"{what} is in two splits, {home} and {split}; put all of its rows into one")
+        parts[split].append(position)
+    if not parts["train"]:
+        raise DataError("no row is in the split 'train'; change the column 'split', or remove it")
+    if not parts["val"] and fractions[1] > 0:
+        share = fractions[1] / (fractions[0] + fractions[1])
+        wanted = {"train": 1 - share, "val": share}
+        parts |= _deal(rows, units, parts["train"], wanted, seed)
+    splits = Splits(parts["train"], sorted(parts["val"]), parts["test"])
+    _check_classes(rows, splits.named())
+    return splits
+
+
+def _deal(
+    rows: Sequence[Row], units: list[Hashable], positions: list[int], shares: dict[str, float], seed: int
+) -> dict[str, list[int]]:
+    """Deal whole units out to parts so that each gets its share of every class."""
+    chosen = [rows[i] for i in positions]
+    _check_units(chosen, [units[i] for i in positions], len(shares), "parts")
+    classes = {label: code for code, label in enumerate(sorted({str(row.label) for row in chosen}))}
+    members: dict[Hashable, list[int]] = defaultdict(list)
+    for position in positions:
+        members[units[position]].append(position)
+    order = list(members)
+    np.random.default_rng(seed).shuffle(order)
+    counts = np.zeros((len(order), len(classes)), dtype=np.int64)
+    for unit, key in enumerate(order):
+        for position in members[key]:
+            counts[unit, classes[str(rows[position].label)]] += 1
+    homes = _stratify(counts, np.asarray(list(shares.values())))
+    parts: dict[str, list[int]] = {name: [] for name in shares}
+    names = list(shares)
+    for unit, home in enumerate(homes):
+        parts[names[home]] += members[order[unit]]
+    _check_classes(rows, parts)
+    return {name: sorted(part) for name, part in parts.items()}
+
+
+def _stratify(counts: NDArray[np.int64], shares: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Home (index of a share) of each unit, from ``counts`` (units, classes); see split_rows."""
+    desire = shares[:, None] * counts.sum(0)
+    homes = np.full(len(counts), -1, dtype=np.int64)
+    present = np.zeros_like(desire, dtype=bool)
+    while (homes < 0).any():
+        left = (counts[homes < 0] > 0).sum(0)
+        rarest = int(np.argmin(np.where(left > 0, left, np.iinfo(np.int64).max)))
+        mine = np.flatnonzero((homes < 0) & (counts[:, rarest] > 0))
+        # The largest first: what does not fit is then small.
+        for taken, unit in enumerate(mine[np.argsort(-counts[mine].sum(1), kind="stable")]):
+            without = np.flatnonzero(~present[:, rarest])
+            # As many units as parts without the class are left: each of them must get one.
+            candidates = without if len(mine) - taken <= len(without) else np.arange(len(shares))
+            keys = [(desire[home, rarest], desire[home].sum(), -home) for home in candidates]
+            home = int(candidates[max(range(len(keys)), key=keys.__getitem__)])
+            homes[unit] = home
+            desire[home] -= counts[unit]
+            present[home] |= counts[unit] > 0
+    return homes
+
+
+def _check_units(rows: Sequence[Row], units: Sequence[Hashable], parts: int, what: str) -> None:
+    samples: dict[str, list[Row]] = defaultdict(list)
+    sources: dict[str, set[Hashable]] = defaultdict(set)
+    for row, unit in zip(rows, units, strict=True):
+        samples[str(row.label)].append(row)
+        sources[str(row.label)].add(unit)
+    for label in sorted(sources):
+        who = "the data" if samples[label][0].label is None else f"class {label!r}"
+        if len(samples[label]) == 1:
+            raise DataError(
+                f"{who} has one video ({samples[label][0].video}); {parts} {what} need at least {parts}: "
+                "add some, or leave the class out"
+            )
+        if len(sources[label]) < parts:
+            names = ", ".join(sorted(str(source) for source in sources[label]))
+            raise DataError(
+                f"{who} comes from {len(sources[label])} sources ({names}); {parts} {what} that share none "
+                f"need at least {parts}: add videos from others, or ask for fewer {what}"
+            )
+
+
+def _check_classes(rows: Sequence[Row], parts: dict[str, list[int]]) -> None:
+    everywhere = {row.label for part in parts.values() for row in map(rows.__getitem__, part)}
+    for name, part in parts.items():
+        missing = sorted(str(label) for label in everywhere - {rows[i].label for i in part})
+        if missing:
+            count = sum(str(row.label) == missing[0] for row in rows)
+            raise DataError(
+                f"class {missing[0]!r} ({count} rows) is missing from {name}"
+                + (f", and {len(missing) - 1} more classes" if len(missing) > 1 else "")
+                + "; add videos of it from other groups, change the column 'split' or the seed, or leave the class out"
+            )
+
+
+def _check_fractions(fractions: Fractions) -> None:
+    if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6 or fractions[0] <= 0:
+        raise DataError(
+            f"fractions are {tuple(fractions)}; give the shares of train, val and test, such as (0.7, 0.15, 0.15): "
+            "none negative, summing to 1, some of it for train"
+        )
