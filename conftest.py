@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 import torch
+from sybil import Example, Sybil
+from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 
 ROOT = Path(__file__).resolve().parent
 
@@ -29,3 +35,36 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("real clips and weights are not on this machine (no ../shared/data)")
     return folder
+
+
+def _run_console(example: Example) -> None:
+    """Run the lines of a ``console`` block that begin with ``$``, in order; each must succeed."""
+    commands = [line[2:] for line in example.parsed.splitlines() if line.startswith("$ ")]
+    assert commands, "a console block shows commands behind '$ '"
+    tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for command in commands:
+        done = subprocess.run(
+            command, shell=True, capture_output=True, text=True, check=False, env={**os.environ, "PATH": tools}
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+
+
+def _enter_folder(namespace: dict[str, object]) -> None:
+    # What a document's blocks write goes to a folder of its own, one for the whole document.
+    namespace["_folder"] = tempfile.TemporaryDirectory()
+    namespace["_before"] = Path.cwd()
+    os.chdir(namespace["_folder"].name)  # type: ignore[attr-defined]
+
+
+def _leave_folder(namespace: dict[str, object]) -> None:
+    os.chdir(namespace["_before"])  # type: ignore[arg-type]
+    namespace["_folder"].cleanup()  # type: ignore[attr-defined]
+
+
+# Every python and console block of the documentation runs; what is not meant to run is fenced as sh or text.
+pytest_collect_file = Sybil(
+    parsers=[PythonCodeBlockParser(), CodeBlockParser("console", _run_console)],
+    patterns=["README.md", "docs/*.md"],
+    setup=_enter_folder,
+    teardown=_leave_folder,
+).pytest()

@@ -29,6 +29,12 @@ def test_later_sources_win(tmp_path):
     assert config.readout.options == {"heads": 2}
 
 
+def test_overrides_leave_the_caller_s_choices_alone():
+    choices = {"extractors": [{"name": "a", "options": {"width": 1}}]}
+    assert build_run_config(None, choices, ["extractors.0.options.width=2"]).extractors[0].options == {"width": 2}
+    assert choices == {"extractors": [{"name": "a", "options": {"width": 1}}]}
+
+
 def test_another_component_does_not_inherit_options(tmp_path):
     file = tmp_path / "run.yaml"
     file.write_text("readout: {name: attention, options: {heads: 2}}\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ def build_run_config(
     """
     # From the defaults, so that an override can reach into a part that nothing else named.
     tree = _merged(RunConfig().model_dump(mode="json"), read_yaml(file) if file else {})
-    tree = _merged(tree, choices or {})
+    tree = copy.deepcopy(_merged(tree, choices or {}))  # overrides are written into it
     for override in overrides:
         _override(tree, override)
     return run_config(tree)
