@@ -1,6 +1,8 @@
-"""The built-in components pass their own suites."""
+"""The built-in components pass their own suites, by name alone."""
 
-from vidcore.testing import ExtractorConformance
+from typing import ClassVar
+
+from vidcore.testing import ExtractorConformance, FusionConformance, HeadConformance, ReadoutConformance
 
 
 class TestPatchTransformer(ExtractorConformance):
@@ -11,3 +13,28 @@ class TestPatchTransformer(ExtractorConformance):
 class TestNaiveCnn(ExtractorConformance):
     name = "basic/naive_cnn"
     clip_shape = (2, 8, 3, 64, 64)
+
+
+class TestConcat(FusionConformance):
+    name = "concat"
+
+
+class TestGated(FusionConformance):
+    name = "gated"
+
+
+class TestMean(ReadoutConformance):
+    name = "mean"
+
+
+class TestAttention(ReadoutConformance):
+    name = "attention"
+
+
+class TestClassification(HeadConformance):
+    name = "classification"
+
+
+class TestSeveralLabels(HeadConformance):
+    name = "classification"
+    options: ClassVar = {"multilabel": True}

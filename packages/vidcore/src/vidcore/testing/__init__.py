@@ -14,6 +14,26 @@ from __future__ import annotations
 
 # First: it says what to install where pytest is missing.
 from vidcore.testing._require import PytestMissingError
+from vidcore.testing.dataset import DatasetConformance
 from vidcore.testing.extractor import ExtractorConformance
+from vidcore.testing.fakes import fake_map, fake_video
+from vidcore.testing.fitted import FittedHeadConformance
+from vidcore.testing.fusion import FusionConformance
+from vidcore.testing.goldens import fill_published, golden_clip, relative_error
+from vidcore.testing.head import HeadConformance
+from vidcore.testing.readout import ReadoutConformance
 
-__all__ = ["ExtractorConformance", "PytestMissingError"]
+__all__ = [
+    "DatasetConformance",
+    "ExtractorConformance",
+    "FittedHeadConformance",
+    "FusionConformance",
+    "HeadConformance",
+    "PytestMissingError",
+    "ReadoutConformance",
+    "fake_map",
+    "fake_video",
+    "fill_published",
+    "golden_clip",
+    "relative_error",
+]

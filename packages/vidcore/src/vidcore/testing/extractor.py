@@ -73,7 +73,7 @@ class ExtractorConformance(ModuleConformance):
 
     def test_shapes(self) -> None:
         """Declared shapes are the real ones, for several clips that the format allows."""
-        module = self.build()
+        module = self.ready()
         for shape in self._clips(module.clip):
             clip, size = self.clip_of(module, fake_video(shape))
             with torch.no_grad():
@@ -101,20 +101,20 @@ class ExtractorConformance(ModuleConformance):
 
     def test_output_choice(self) -> None:
         """Each output can be asked for alone and is the same as among all; an unknown one is refused."""
-        module = self.build()
+        module = self.ready()
         video = self.inputs(module)
         everything = self._seeded(module, video)
         for name in self.spec.outputs:
-            alone = self._seeded(self.build(outputs=(name,)), video)
+            alone = self._seeded(self.ready(outputs=(name,)), video)
             if set(alone) != {name}:
                 fail(f"asked for {name!r}, features gave {sorted(alone)}")
             if difference(alone[name].data, everything[name].data) > CLOSE:
                 fail(f"output {name!r} differs between being asked for alone and among all")
-        plain = self.build(outputs=())
+        plain = self.ready(outputs=())
         if plain.output_names != (self.spec.default_output,):
             fail(f"with nothing asked for, {plain.output_names} is given; expected {self.spec.default_output!r}")
         try:
-            self.build(outputs=("no_such_output",))
+            self.ready(outputs=("no_such_output",))
         except ConfigError as exc:
             if self.spec.default_output not in str(exc):
                 fail(f"the refusal of an unknown output does not list the outputs: {exc}")
@@ -133,7 +133,7 @@ class ExtractorConformance(ModuleConformance):
 
     def test_preprocess(self) -> None:
         """``preprocess`` leaves the raw video alone and gives a clip that ``forward`` leaves alone."""
-        module = self.build()
+        module = self.ready()
         video = self.inputs(module)
         before = video.clone()
         clip, _ = self.clip_of(module, video)
@@ -149,7 +149,7 @@ class ExtractorConformance(ModuleConformance):
 
     def test_clip_lengths(self) -> None:
         """Short, long, non-square and one-frame videos give one finite vector per frame: (B, T, D)."""
-        module = self.build()
+        module = self.ready()
         _, _, channels, height, width = self.shape
         window = plan_windows(1, module.clip)[0].length
         for frames, rows, columns in (
@@ -169,7 +169,7 @@ class ExtractorConformance(ModuleConformance):
 
     def test_windows(self) -> None:
         """A long video is read by windows: no forward sees more than one of them."""
-        module = self.build()
+        module = self.ready()
         _, _, channels, height, width = self.shape
         longest = plan_windows(100_000, module.clip)[0].length
         frames = longest + max(module.clip.frame_multiple, 5)
@@ -194,7 +194,7 @@ class ExtractorConformance(ModuleConformance):
         """Where the spec says causal, a later frame changes no earlier step."""
         if not self.spec.causal:
             pytest.skip("not declared causal")
-        module = self.build()
+        module = self.ready()
         video = fake_video(self.shape)
         frames = plan_windows(video.shape[1], module.clip)[0].length
         video = Window(0, frames, video.shape[1]).take(video)
@@ -215,7 +215,7 @@ class ExtractorConformance(ModuleConformance):
 
     def test_time_order(self) -> None:
         """A clip and its reverse have different features; an extractor blind to order is exempt and says why."""
-        module = self.build()
+        module = self.ready()
         batch, frames, *rest = self.shape
         video = fake_video((batch, max(frames, 4), *rest))  # type: ignore[arg-type]
         with torch.no_grad():
@@ -227,7 +227,7 @@ class ExtractorConformance(ModuleConformance):
     def test_meta_device(self) -> None:
         """It can be constructed and run on the meta device, and its shapes there are the declared ones."""
         with torch.device("meta"):
-            module = self.build(awake=False)
+            module = self.build()
         stray = [name for name, tensor in module.state_dict().items() if tensor.device.type != "meta"]
         if stray:
             fail(f"built under the meta device, yet not on it: {', '.join(stray)}")

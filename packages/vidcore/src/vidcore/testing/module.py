@@ -6,37 +6,27 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 from safetensors.torch import load_model, save_model
-from torch import Tensor, nn
 
-from vidcore.errors import ConfigError, ShapeError, WiringError
-from vidcore.testing._options import alternatives, extra
 from vidcore.testing._tensors import apply, awaken, difference, leaves, row, same
-from vidcore.testing.component import ComponentConformance, fail, options_of
+from vidcore.testing.component import fail
+from vidcore.testing.variation import VariationConformance
 
 # Float32 sums of a different order (another batch size, another kernel) differ by about 1e-6 relative.
 CLOSE = 1e-4
-# Tried values of one option; the search stops at the first that changes something.
-TRIES = 6
 
 
-class ModuleConformance(ComponentConformance):
+class ModuleConformance(VariationConformance):
     """Base of the suites of networks: how one is built, fed and run, and the checks all share."""
 
-    def build(self, *, awake: bool = True, **options: Any) -> Any:
-        """The component in eval mode, with the class's options changed by ``options``; random weights, seed 0.
+    def build(self, **options: Any) -> Any:
+        """The network in eval mode, as it is initialised."""
+        return super().build(**options).eval()
 
-        ``awake`` moves parameters off their initial values, so that zero-initialised ones hide nothing.
-        """
-        torch.manual_seed(0)
-        module: nn.Module = self.construct(self.config(**options)).eval()
-        return awaken(module) if awake else module
-
-    def construct(self, config: Any) -> Any:
-        """The component with validated options."""
-        raise TypeError(f"{type(self).__name__} does not say how its component is constructed")
+    def ready(self, **options: Any) -> Any:
+        """The network in eval mode, its parameters moved off their initial values: zeros hide nothing."""
+        return awaken(self.build(**options))
 
     def inputs(self, module: Any, seed: int = 0) -> Any:
         """What ``run`` takes: a batch of at least two rows."""
@@ -47,7 +37,7 @@ class ModuleConformance(ComponentConformance):
         return module(inputs)
 
     def observe(self, module: Any) -> Iterator[Any]:
-        """Everything by which an option can make itself felt, the cheapest first."""
+        """State, what asks for gradients, and outputs in eval and in training mode."""
         state = module.state_dict()
         yield [(name, tuple(tensor.shape)) for name, tensor in state.items()]
         yield [(name, parameter.requires_grad) for name, parameter in module.named_parameters()]
@@ -65,14 +55,14 @@ class ModuleConformance(ComponentConformance):
 
     def test_finite(self) -> None:
         """Outputs hold no NaN and no infinity."""
-        module = self.build()
+        module = self.ready()
         for path, tensor in leaves(self._seeded(module, self.inputs(module))):
             if not bool(tensor.isfinite().all()):
                 fail(f"{path} has {int((~tensor.isfinite()).sum())} values that are not finite")
 
     def test_deterministic(self) -> None:
         """In eval mode the same input gives the same output, whatever the state of the random generator."""
-        module = self.build()
+        module = self.ready()
         inputs = self.inputs(module)
         first = self._seeded(module, inputs)
         with torch.no_grad():
@@ -84,7 +74,7 @@ class ModuleConformance(ComponentConformance):
 
     def test_batch_rows(self) -> None:
         """A row's output does not depend on the other rows of its batch."""
-        module = self.build()
+        module = self.ready()
         inputs = self.inputs(module)
         together = self._seeded(module, inputs)
         for index in range(2):
@@ -95,7 +85,7 @@ class ModuleConformance(ComponentConformance):
 
     def test_input_unchanged(self) -> None:
         """The input is not written to."""
-        module = self.build()
+        module = self.ready()
         inputs = self.inputs(module)
         before = apply(torch.clone, inputs)
         self._seeded(module, inputs)
@@ -105,7 +95,7 @@ class ModuleConformance(ComponentConformance):
 
     def test_gradients(self) -> None:
         """A gradient that is not zero reaches every parameter that asks for one."""
-        module = self.build()
+        module = self.ready()
         total = torch.zeros(())
         generator = torch.Generator().manual_seed(3)
         for _, tensor in leaves(self.run(module, self.inputs(module))):
@@ -123,11 +113,11 @@ class ModuleConformance(ComponentConformance):
     def test_meta_device(self) -> None:
         """It can be constructed and run on the meta device: no tensor is created elsewhere, none is read."""
         with torch.device("meta"):
-            module = self.build(awake=False)
+            module = self.build()
         stray = [name for name, tensor in module.state_dict().items() if tensor.device.type != "meta"]
         if stray:
             fail(f"built under the meta device, yet not on it: {', '.join(stray)}")
-        real = self.build(awake=False)
+        real = self.build()
         for (path, a), (_, b) in zip(
             leaves(self.run_on_meta(module)), leaves(self._seeded(real, self.inputs(real))), strict=True
         ):
@@ -141,7 +131,7 @@ class ModuleConformance(ComponentConformance):
 
     def test_safetensors(self, tmp_path: Path) -> None:
         """Saved and loaded into a module with other weights, it gives the same output."""
-        module = self.build()
+        module = self.ready()
         inputs = self.inputs(module)
         expected = self._seeded(module, inputs)
         save_model(module, str(tmp_path / "model.safetensors"))
@@ -151,50 +141,3 @@ class ModuleConformance(ComponentConformance):
         for (path, a), (_, b) in zip(leaves(expected), leaves(self._seeded(other, inputs)), strict=True):
             if difference(b, a) > CLOSE:
                 fail(f"{path} differs by {difference(b, a):.1e} after saving and loading: some state is not saved")
-
-    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """One check per option."""
-        if "option" in metafunc.fixturenames:
-            names = [name for name in options_of(type(self)) if name not in self.not_options]
-            metafunc.parametrize("option", names)
-
-    not_options: tuple[str, ...] = ()
-    """Options that other checks cover."""
-
-    def test_options(self, option: str) -> None:
-        """Every option changes something: output, shapes, parameters, clip, or what happens in training."""
-        reason = self.spec.exempt.get(f"options.{option}")
-        if reason:
-            pytest.skip(f"exempt: {reason}")
-        kind = self.config_type()
-        context = dict(extra(kind, option, "when") or {})
-        plain = self.build(awake=False, **context)
-        current = kind.model_validate(self.config(**context)).model_dump(mode="json")[option]
-        expected = list(self.observe(plain))
-        if not same(expected, list(self.observe(self.build(awake=False, **context)))):
-            fail("two builds with the same seed and options differ, so the effect of an option cannot be seen")
-        tried: list[Any] = []
-        refused: list[str] = []
-        for value in alternatives(kind, option, current):
-            try:
-                module = self.build(awake=False, **{**context, option: value})
-            except (ConfigError, WiringError, ShapeError) as exc:
-                refused.append(f"{value!r} ({str(exc).splitlines()[-1].strip()})")
-                continue
-            if any(not same(a, b) for a, b in zip(self.observe(module), expected, strict=True)):
-                return
-            tried.append(value)
-            if len(tried) == TRIES:
-                break
-        if tried:
-            fail(f"option {option!r} changes nothing: {current!r} and {', '.join(map(repr, tried))} give the same")
-        fail(
-            f"no other valid value of option {option!r} could be derived from its schema; state some with "
-            "Field(..., json_schema_extra={'examples': [...]})"
-            + (f"; refused: {', '.join(refused[:3])}" if refused else "")
-        )
-
-
-def first_tensor(value: Any) -> Tensor:
-    """The first tensor in what a component gives."""
-    return next(tensor for _, tensor in leaves(value))
