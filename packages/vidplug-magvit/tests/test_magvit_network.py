@@ -90,13 +90,15 @@ def test_sides_that_are_no_multiple_of_eight_round_up():
         assert tokenizer.decode(codes).shape == (2, 3, 5, 24, 40)
 
 
-def test_widths_of_the_features():
-    with torch.device("meta"):
-        encoder = Encoder(VIDEO_262144)
-        video = torch.zeros(2, 3, 17, 64, 48)
-    mid = encoder.mid(video)
-    assert mid.shape == (2, 512, 5, 8, 6)
-    assert encoder.latents(mid).shape == (2, 18, 5, 8, 6)
+def test_widths_and_strides_of_the_features():
+    assert (VIDEO_262144.mid_channels, VIDEO_262144.z_channels, VIDEO_262144.codebook_size) == (512, 18, 262_144)
+    assert (VIDEO_262144.time_stride, VIDEO_262144.space_stride) == (4, 8)
+    encoder = filled(VIDEO_TEST).encoder
+    with torch.inference_mode():
+        mid = encoder.mid(torch.zeros(2, 3, 9, 32, 24))
+        latents = encoder.latents(mid)
+    assert mid.shape == (2, VIDEO_TEST.mid_channels, 3, 4, 3)
+    assert latents.shape == (2, 18, 3, 4, 3)
 
 
 def test_forward_is_the_latents_of_the_mid_block_map(small):
@@ -141,7 +143,7 @@ class TestCausality:
             whole = encoder(video)
             for frames in (1, 5, 9, 13):
                 part = encoder(video[:, :, :frames])
-                torch.testing.assert_close(part, whole[:, :, : part.shape[2]], rtol=1e-4, atol=1e-5)
+                assert torch.allclose(part, whole[:, :, : part.shape[2]], rtol=1e-4, atol=1e-5)
 
     @pytest.mark.parametrize(("frame", "first"), [(1, 1), (5, 2), (16, 4)])
     def test_the_published_convolutions_are_causal(self, frame, first):
@@ -166,7 +168,7 @@ def test_frame_wise_norm_equals_a_norm_of_each_frame():
     torch.nn.init.normal_(norm.weight)
     x = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 8, 3, 4, 5))).float()
     expected = torch.stack([nn.functional.group_norm(f, 4, norm.weight, norm.bias, 1e-6) for f in x.unbind(2)], 2)
-    torch.testing.assert_close(norm(x), expected)
+    assert torch.allclose(norm(x), expected, atol=1e-6)
 
 
 def test_causal_convolution_pads_in_front_only():
@@ -213,7 +215,7 @@ def test_rows_of_a_batch_do_not_mix():
     with torch.inference_mode():
         together = tokenizer(rows)
         for i in range(2):
-            torch.testing.assert_close(together[i : i + 1], tokenizer(rows[i : i + 1]), rtol=1e-3, atol=1e-4)
+            assert torch.allclose(together[i : i + 1], tokenizer(rows[i : i + 1]), rtol=1e-3, atol=1e-4)
 
 
 def test_one_latent_cell_decodes_to_finite_values():

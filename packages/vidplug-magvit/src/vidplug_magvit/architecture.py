@@ -64,17 +64,17 @@ class TokenizerConfig:
     @property
     def codebook_size(self) -> int:
         """Number of codes, ``2 ** z_channels``."""
-        return 2**self.z_channels
+        return 1 << self.z_channels
 
     @property
     def time_stride(self) -> int:
         """Input frames per latent step."""
-        return int(2 ** sum(self.temporal_downsample))
+        return 1 << sum(self.temporal_downsample)
 
     @property
     def space_stride(self) -> int:
         """Input pixels per latent cell, in each direction."""
-        return int(2 ** (len(self.ch_mult) - 1))
+        return 1 << (len(self.ch_mult) - 1)
 
 
 VIDEO_262144 = TokenizerConfig()

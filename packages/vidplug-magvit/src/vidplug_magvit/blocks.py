@@ -58,9 +58,9 @@ class GroupNorm(nn.GroupNorm):
         """(B, C, T, H, W) -> the same shape."""
         if not self.per_step or x.shape[2] == 1:
             return super().forward(x)
-        batch, _, steps = x.shape[:3]
-        folded: Tensor = super().forward(x.transpose(1, 2).flatten(0, 1))
-        return folded.unflatten(0, (batch, steps)).transpose(1, 2)
+        batch, channels, steps, height, width = x.shape
+        folded = super().forward(x.transpose(1, 2).flatten(0, 1))
+        return folded.view(batch, steps, channels, height, width).transpose(1, 2)
 
     def extra_repr(self) -> str:
         """Adds the scope to what ``nn.GroupNorm`` shows."""
@@ -86,8 +86,9 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, T, H, W) -> (B, out_channels, T, H, W)."""
-        h = self.conv1(F.silu(self.norm1(x)))
-        h = self.conv2(F.silu(self.norm2(h)))
+        # In place: a norm's output is nobody else's, and its backward reads its input.
+        h = self.conv1(F.silu(self.norm1(x), inplace=True))
+        h = self.conv2(F.silu(self.norm2(h), inplace=True))
         out: Tensor = self.nin_shortcut(x) + h
         return out
 

@@ -68,7 +68,7 @@ class Decoder(nn.Module):
         # Levels are numbered from the finest, as in the encoder, and run from the coarsest.
         for level, adaptive in zip(reversed(self.up), reversed(self.adaptive), strict=True):
             x = level(adaptive(x, deviation, mean))
-        video: Tensor = self.conv_out(F.silu(self.norm_out(x)))
+        video: Tensor = self.conv_out(F.silu(self.norm_out(x), inplace=True))
         return video
 
 

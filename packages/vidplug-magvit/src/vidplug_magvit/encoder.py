@@ -98,5 +98,5 @@ class Encoder(nn.Module):
 
     def latents(self, mid: Tensor) -> Tensor:
         """Mid-block map (B, mid_channels, T', H', W') -> latents before quantisation (B, z_channels, T', H', W')."""
-        out: Tensor = self.conv_out(F.silu(self.norm_out(mid)))
+        out: Tensor = self.conv_out(F.silu(self.norm_out(mid), inplace=True))
         return out
