@@ -4,15 +4,86 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from vidcore.cli._progress import counter
+from vidcore.cli._table import echo_table
+
+if TYPE_CHECKING:
+    from vidcore.data.inspect import DataReport
+
+_LISTED = 20
 
 
 @click.group()
 def data() -> None:
     """Check, show or make video data."""
+
+
+@data.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--frames", type=click.IntRange(1), default=16, show_default=True, help="Fewer than this is too short.")
+@click.option("--workers", type=click.IntRange(1), help="Processes; by default one per core.")
+@click.option("--timeout", type=click.FloatRange(1), default=60.0, show_default=True, help="Seconds without a sign.")
+@click.option("--json", "as_json", is_flag=True, help="The whole report as JSON.")
+def check(source: Path, frames: int, workers: int | None, timeout: float, as_json: bool) -> None:
+    """Decode all of SOURCE, a folder or a manifest, and say what is wrong with it.
+
+    Lists videos that are corrupt, empty, too short or there twice, and the balance of the classes. The exit
+    code is 1 where a video cannot be used.
+    """
+    import json
+
+    from vidcore.data.inspect import inspect_source
+    from vidcore.data.manifest import read_source
+
+    rows = read_source(source, labels=False)
+    with counter("decoding", "videos") as progress:
+        report = inspect_source(rows, workers=workers, frames=frames, timeout_seconds=timeout, progress=progress)
+    if as_json:
+        click.echo(json.dumps(report.to_dict(), indent=2))
+    else:
+        _print(report)
+    if not report.ok:
+        raise click.exceptions.Exit(1)
+
+
+def _print(report: DataReport) -> None:
+    click.echo(f"{report.rows} rows, {len(report.videos)} readable videos")
+    for name, (low, high) in report.ranges().items():
+        click.echo(f"  {name.replace('_', ' '):<18}{low:g}" + (f" to {high:g}" if high > low else ""))
+    if report.classes:
+        most = max(report.classes.values())
+        click.echo(f"\n{len(report.classes)} classes")
+        echo_table(
+            ["class", "rows", ""],
+            [[name, str(count), "#" * max(round(24 * count / most), 1)] for name, count in report.classes.items()],
+            right=(1,),
+        )
+    _list("cannot be used", [f"{f.path}\n      {f.stage}: {f.reason}" for f in report.failures])
+    _list("too short", [f"{s.path}: {s.frames} of {s.wanted} frames (row {s.row + 1})" for s in report.short])
+    _list(
+        "there more than once (same bytes)",
+        [
+            f"{', '.join(str(path) for path in d.paths)}"
+            + (f"\n      with different labels or splits: {', '.join((*d.labels, *d.splits))}" if d.conflicts else "")
+            for d in report.duplicates
+        ],
+    )
+    if report.ok and not report.short and not report.duplicates:
+        click.echo("\nnothing wrong found")
+
+
+def _list(title: str, lines: list[str]) -> None:
+    if not lines:
+        return
+    click.echo(f"\n{click.style(f'{len(lines)} {title}', bold=True)}")
+    for line in lines[:_LISTED]:
+        click.echo(f"  {line}")
+    if len(lines) > _LISTED:
+        click.echo(f"  and {len(lines) - _LISTED} more; all of them with --json")
 
 
 @data.command()
