@@ -16,7 +16,7 @@ VIDEO_SUFFIXES = frozenset(
 
 
 def iter_folder(folder: Path, *, labels: bool) -> Iterator[Row]:
-    """Rows of ``folder``, sorted by split, class and path.
+    """Rows of ``folder``, sorted by split, class and path; where labels are not needed, videos may lie in any order.
 
     Raises:
         ManifestError: Nothing in it, no subfolders, videos beside the class folders, or a class folder without videos.
@@ -25,7 +25,7 @@ def iter_folder(folder: Path, *, labels: bool) -> Iterator[Row]:
     if not any(folder.iterdir()):
         raise ManifestError(f"{folder}: the folder is empty; it needs one subfolder per class, with videos in it")
     loose = _videos(folder, deep=False)
-    if not labels:
+    if not labels and (loose or not subfolders):
         rows = [Row(video) for video in _videos(folder, deep=True)]
         if not rows:
             raise ManifestError(f"{folder}: no videos in it ({_known()})")
