@@ -153,6 +153,15 @@ def test_logits_are_the_mean_over_time_of_pairs_of_steps():
         assert torch.allclose(network.logits(features), (pairs[0] + pairs[1]) / 2, atol=1e-6)
 
 
+def test_bfloat16_follows_float32():
+    network, x = filled(TINY), random_map(1, 3, 9, 32, 32)
+    with torch.inference_mode():
+        exact = network(x)
+        rounded = network.bfloat16()(x.bfloat16())
+    assert rounded.dtype == torch.bfloat16
+    assert relative_error(rounded.float(), exact.numpy()) < 0.05
+
+
 def test_gradients_reach_every_parameter():
     network = filled(TINY, num_classes=5).train()
     network(random_map(2, 3, 9, 64, 64)).square().mean().backward()

@@ -163,7 +163,10 @@ class Classifier(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(B, in_channels, T, H, W) -> logits (B, num_classes)."""
         kernel = [min(size, pool) for size, pool in zip(features.shape[2:], HEAD_POOL, strict=True)]
-        logits: Tensor = self.conv3d(self.dropout(F.avg_pool3d(features, kernel, stride=1)))
+        # PyTorch has no 3D average pool of half-precision maps on a CPU.
+        wide = features.float() if features.dtype in (torch.bfloat16, torch.float16) else features
+        pooled = F.avg_pool3d(wide, kernel, stride=1).to(features.dtype)
+        logits: Tensor = self.conv3d(self.dropout(pooled))
         return logits.mean((2, 3, 4))
 
 
