@@ -1,0 +1,47 @@
+"""Declares the VideoMAE extractors. Read by ``vidcore list-models``, so: no torch here."""
+
+from __future__ import annotations
+
+from vidcore.plugin import ClipFormat, ExtractorSpec, FeatureInfo, WeightsInfo, hookimpl
+
+from .variants import VARIANTS, Variant
+
+
+@hookimpl
+def vidcore_extractors() -> list[ExtractorSpec]:
+    """Every variant of the table."""
+    return [_spec(name, variant) for name, variant in VARIANTS.items()]
+
+
+def _spec(name: str, v: Variant) -> ExtractorSpec:
+    grid = FeatureInfo(v.width, (2, 16, 16))
+    pooled = FeatureInfo(v.width, (None, None, None))
+    return ExtractorSpec(
+        name=name,
+        target="vidplug_videomae.extractor:VideoMaeExtractor",
+        config="vidplug_videomae.config:VideoMaeConfig",
+        summary=f"masked-autoencoder video ViT, joint space-time attention, {v.depth} blocks, width {v.width}",
+        reference="arXiv:2203.12602",
+        licence="Apache-2.0",
+        outputs={n: pooled if n == "pooled" else grid for n in v.outputs},
+        clip=ClipFormat(
+            frames=16,
+            stride_frames=4,
+            size=(v.size, v.size),
+            mean=(0.485, 0.456, 0.406),
+            std=(0.229, 0.224, 0.225),
+            overlap_frames=4,
+        ),
+        parameters=v.parameters,
+        weights=tuple(
+            WeightsInfo(
+                tag=w.tag,
+                source=f"hf:{w.repository}/pytorch_model.bin",
+                licence="CC-BY-NC-4.0",
+                trained_on=w.trained_on,
+                score=w.score,
+            )
+            for w in v.weights
+        ),
+        default=name == "videomae/base",
+    )
