@@ -2,6 +2,7 @@
 
 from vidcore.plugin import (
     ClipFormat,
+    DatasetSpec,
     ExtractorSpec,
     FeatureInfo,
     FusionSpec,
@@ -88,5 +89,19 @@ def vidcore_heads() -> list[HeadSpec]:
             target="vidcore.heads._classification:Classification",
             config="vidcore.heads.config:ClassificationConfig",
             summary="linear layer, cross-entropy; label smoothing, class weights, several labels a clip",
+        )
+    ]
+
+
+@hookimpl
+def vidcore_datasets() -> list[DatasetSpec]:
+    """Built-in data sets."""
+    return [
+        DatasetSpec(
+            name="trajectories",
+            target="vidcore.data.datasets:Trajectories",
+            config="vidcore.data.config:TrajectoriesConfig",
+            summary="a ball in linear, circular, helical or parabolic motion; made on the spot, no download",
+            licence="Apache-2.0",
         )
     ]

@@ -39,8 +39,11 @@ class DataConfig(_Section):
     """uniform: centres of equal segments; dense: neighbouring frames; strided: every stride-th frame."""
     stride: int = Field(1, ge=1)
     """Frames between two frames of a clip, for sampling=strided."""
-    jitter: bool = True
-    """Draw training clips at random within what the sampling allows; evaluation never does."""
+    size: int | None = Field(None, ge=16)
+    """Side in pixels for extractors that take any size; by default the videos' own, which must then be one."""
+    jitter: bool | None = None
+    """Draw training clips at random within what the sampling allows; by default where an extractor is trained.
+    Evaluation never does."""
     val_fraction: float = Field(0.15, ge=0, lt=1)
     """Share of the rows for validation where the manifest has no split column."""
     test_fraction: float = Field(0.15, ge=0, lt=1)
@@ -82,7 +85,8 @@ class TrainConfig(_Section):
     """Epochs without a better validation score after which training stops; null: never."""
     checkpoint_seconds: float = Field(60.0, ge=0)
     """Longest time between two resumable checkpoints; 0: after every step."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**32)
+    """Seed of weights, order, clips, dropout and split."""
     device: str = "auto"
     """auto, cpu, cuda."""
 

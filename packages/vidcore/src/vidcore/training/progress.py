@@ -8,7 +8,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -102,6 +102,21 @@ class Progress:
             self._facts["phase"] = outer
             for name in ("phase_step", "phase_total"):
                 self._facts.pop(name, None)
+
+    @contextmanager
+    def counting(self, phase: str) -> Iterator[Callable[[int, int], None]]:
+        """A phase whose callee reports ``(done, total)``; one that never does is not shown."""
+        shown = False
+
+        def told(done: int, total: int) -> None:
+            nonlocal shown
+            if not shown:
+                # What was there at the first report was not made in this sitting.
+                self.begin(phase, total)
+                shown = True
+            self.advance(done - int(self._facts["step"]))
+
+        yield told
 
     def inner(self, count: int) -> None:
         """Count within ``within``."""

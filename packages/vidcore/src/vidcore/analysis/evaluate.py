@@ -1,0 +1,151 @@
+"""A trained model on any labelled clips."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vidcore.config import TrainConfig
+from vidcore.data.datasets import open_source
+from vidcore.data.inspect import inspect_source
+from vidcore.data.manifest import Row, read_source
+from vidcore.data.targets import class_targets, multilabel_targets
+from vidcore.errors import RunError
+from vidcore.training.loader import ClipLoader, ClipSplit
+from vidcore.training.progress import Progress
+from vidcore.training.results import judge_predictions
+from vidcore.training.run import RunFolder, open_run
+from vidcore.training.trained import TrainedModel, load, sampling_of
+from vidcore.training.trainer import Predictions, Trainer
+
+MISTAKES = 20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """What a model is worth on some clips.
+
+    Attributes:
+        source: the split of the run, or the data that was named.
+        judged: scores with definitions, intervals and baselines, per-class scores, confusion counts.
+        mistakes: the wrong answers given with most confidence: video, label, answer, probability.
+        skipped: videos left out, and why.
+    """
+
+    source: str
+    judged: dict[str, Any]
+    mistakes: list[dict[str, Any]]
+    skipped: list[dict[str, str]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {"source": self.source, **self.judged, "mistakes": self.mistakes, "skipped": self.skipped}
+
+
+def evaluate(
+    run: str | os.PathLike[str],
+    *,
+    data: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    split: str | None = None,
+    skip_bad: bool = False,
+    device: str = "auto",
+    workers: int | None = None,
+    show: bool = False,
+) -> Evaluation:
+    """Measure the model of a run on a split of its own data, or on other labelled data.
+
+    Args:
+        run: a run folder.
+        data: a folder, manifest or data set; by default the run's own.
+        options: of a named data set.
+        split: train, val or test; by default test for the run's own data, and everything for other data.
+        skip_bad: leave out videos that cannot be read instead of stopping.
+        device: auto, cpu or cuda.
+        workers: loader processes.
+        show: print progress.
+
+    Raises:
+        RunError: the run is not done, or has no such split.
+        DataError: videos that cannot be read, labels the model does not know.
+    """
+    folder = open_run(run)
+    model = load(folder.root, device=device)
+    with Progress(show=show) as progress:
+        if data is None:
+            source, rows = _own_rows(folder, split or "test")
+        else:
+            source, rows = _other_rows(data, options, split, progress)
+        skipped: list[dict[str, str]] = []
+        with progress.counting("checking videos") as told:
+            report = inspect_source(rows, workers=workers or None, progress=told)
+        if not skip_bad:
+            report.raise_for_failures()
+        bad = set(report.bad_rows())
+        reasons = {failure.path: f"{failure.stage}: {failure.reason}" for failure in report.failures}
+        for number in sorted(bad):
+            video = rows[number].video
+            skipped.append({"video": str(video), "reason": reasons.get(video, "its segment holds no frame")})
+        rows = [row for number, row in enumerate(rows) if number not in bad]
+        if not rows:
+            raise RunError(f"{source}: no video of it can be read")
+        answers = _answers(model, rows, device, workers, progress)
+    judged = judge_predictions(answers, model.targets, [row.group for row in rows])
+    return Evaluation(source, judged, _mistakes(answers, rows, model), skipped)
+
+
+def _own_rows(run: RunFolder, split: str) -> tuple[str, list[Row]]:
+    rows = list(read_source(run.split))
+    chosen = [row for row in rows if row.split == split]
+    if not chosen:
+        there = ", ".join(sorted({str(row.split) for row in rows}))
+        raise RunError(f"{run.root} has no split {split!r}; it has: {there}\n  choose one with --split")
+    return f"{split} split of the run", chosen
+
+
+def _other_rows(
+    data: str, options: Mapping[str, Any] | None, split: str | None, progress: Progress
+) -> tuple[str, list[Row]]:
+    with progress.counting(f"preparing {data}") as told:
+        rows = list(open_source(data, options, told=told))
+    if split is None:
+        return data, rows
+    chosen = [row for row in rows if row.split == split]
+    if not chosen:
+        raise RunError(f"{data} has no row whose split is {split!r}; leave --split away to use every row")
+    return f"{split} split of {data}", chosen
+
+
+def _answers(
+    model: TrainedModel, rows: Sequence[Row], device: str, workers: int | None, progress: Progress
+) -> Predictions:
+    several = model.targets.kind == "multilabel"
+    targets = multilabel_targets(rows, model.classes) if several else class_targets(rows, model.classes)
+    sampling = sampling_of(model.config)
+    loader = ClipLoader(rows, targets.values, sampling, model.streams, size=model.config.data.size, workers=workers)
+    trainer = Trainer(TrainConfig(device=device), progress=progress)
+    trainer.prepare(model.model)
+    progress.begin("evaluation", len(rows))
+    return trainer.predict(ClipSplit(loader, range(len(rows))), "evaluation")
+
+
+def _mistakes(answers: Predictions, rows: Sequence[Row], model: TrainedModel) -> list[dict[str, Any]]:
+    if model.targets.kind != "class":
+        return []
+    chances, targets = answers.predictions.numpy(), answers.targets.numpy()
+    said = chances.argmax(1)
+    wrong = np.flatnonzero(said != targets)
+    worst = wrong[np.argsort(-chances[wrong, said[wrong]], kind="stable")][:MISTAKES]
+    return [
+        {
+            "video": str(rows[answers.rows[i]].video),
+            "label": model.classes[int(targets[i])],
+            "answer": model.classes[int(said[i])],
+            "probability": float(chances[i, said[i]]),
+        }
+        for i in worst
+    ]

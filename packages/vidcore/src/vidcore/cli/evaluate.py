@@ -1,0 +1,73 @@
+"""``vidcore evaluate RUN``: what a trained model is worth."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vidcore.cli._table import echo_table
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--data", metavar="PATH|NAME", help="Other data than the run's own.")
+@click.option(
+    "--split", type=click.Choice(["train", "val", "test"]), help="One split.  [default: test; other data: all]"
+)
+@click.option("--on-error", type=click.Choice(["stop", "skip"]), default="stop", show_default=True)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--workers", type=click.IntRange(0), help="Loader processes.")
+@click.option("--json", "as_json", is_flag=True, help="Everything as JSON.")
+def evaluate(
+    run: Path, data: str | None, split: str | None, on_error: str, device: str, workers: int | None, as_json: bool
+) -> None:
+    """Measure the model of RUN: accuracy with its interval and baseline, F1 per class, confusion, calibration."""
+    from vidcore.analysis import evaluate as measure
+
+    found = measure(
+        run,
+        data=data,
+        split=split,
+        skip_bad=on_error == "skip",
+        device=device,
+        workers=workers,
+        show=not as_json,
+    )
+    if as_json:
+        click.echo(json.dumps(found.as_dict(), indent=2))
+        return
+    _echo(found.as_dict())
+
+
+def _echo(found: dict[str, Any]) -> None:
+    from vidcore.training.summary import result_rows
+
+    click.echo(f"\n{found['clips']} clips, {found['source']}")
+    echo_table(["score", "value", "95 % interval", "baseline"], result_rows({"test": found}), right=(1,))
+    if "per_class" in found:
+        click.echo("")
+        rows = [
+            [name, f"{s['precision']:.3f}", f"{s['recall']:.3f}", f"{s['f1']:.3f}", str(s["support"])]
+            for name, s in found["per_class"].items()
+        ]
+        echo_table(["class", "precision", "recall", "F1", "clips"], rows, right=(1, 2, 3))
+        _echo_confusion(list(found["per_class"]), found["confusion"])
+    for mistake in found["mistakes"][:5]:
+        click.echo(
+            f"mistake: {mistake['video']} is {mistake['label']}, "
+            f"taken for {mistake['answer']} with {mistake['probability']:.3f}"
+        )
+    for skipped in found["skipped"]:
+        click.echo(f"skipped: {skipped['video']}: {skipped['reason']}")
+
+
+def _echo_confusion(classes: list[str], confusion: list[list[int]]) -> None:
+    if len(classes) > 12:
+        click.echo("\nthe confusion matrix is in --json")
+        return
+    click.echo("\nrows: true class; columns: answer")
+    rows = [[name, *map(str, counts), ""] for name, counts in zip(classes, confusion, strict=True)]
+    echo_table(["", *classes, ""], rows, right=range(1, len(classes) + 1))

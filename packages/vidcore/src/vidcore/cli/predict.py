@@ -1,0 +1,42 @@
+"""``vidcore predict RUN VIDEO...``: what a trained model says about videos."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from vidcore.cli._table import echo_table
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("videos", nargs=-1, required=True, metavar="VIDEO...")
+@click.option("--top-k", type=click.IntRange(1), default=5, show_default=True, help="Classes to name.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per video and line.")
+@click.pass_context
+def predict(ctx: click.Context, run: Path, videos: tuple[str, ...], top_k: int, device: str, as_json: bool) -> None:
+    """Name the most probable classes of each VIDEO, with probabilities.
+
+    A video that cannot be read gets a line on standard error, the others their answer, and the exit code is 1.
+    """
+    from vidcore.training import load
+
+    model = load(run, device=device)
+    rows: list[list[str]] = []
+    failed = 0
+    for answer in model.predict_each(videos, top_k, on_error="keep"):
+        if as_json:
+            click.echo(json.dumps(answer.as_dict()))
+        if answer.error is not None:
+            failed += 1
+            click.echo(f"{click.style('error:', fg='red', bold=True)} {answer.error.splitlines()[0]}", err=True)
+        for rank, (label, chance) in enumerate(answer.top):
+            rows.append([str(answer.video) if rank == 0 else "", f"{chance:.4f}", label])
+    if rows and not as_json:
+        echo_table(["video", "probability", "class"], rows, right=(1,))
+    if failed:
+        click.echo(f"{failed} of {len(videos)} videos could not be read", err=True)
+        ctx.exit(1)

@@ -1,0 +1,97 @@
+"""``vidcore train``: from names and data to a trained, tested model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command()
+@click.option(
+    "--extractor", "extractors", multiple=True, metavar="NAME", help="family/variant[.weights]; several are fused."
+)
+@click.option("--data", "source", metavar="PATH|NAME", help="A folder of classes, a CSV/JSONL manifest, a data set.")
+@click.option("--fusion", metavar="NAME", help="How several extractors become one.  [default: concat]")
+@click.option("--readout", metavar="NAME", help="What the head reads of the features.  [default: mean]")
+@click.option("--head", metavar="NAME", help="The task.  [default: classification]")
+@click.option("--config", "file", type=click.Path(path_type=Path), help="A YAML file; a run's config.yaml repeats it.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for run folders.  [default: runs]")
+@click.option("--name", help="Name of the run's folder.")
+@click.option("--resume", "run", type=click.Path(path_type=Path), help="Go on with a run that was stopped.")
+@click.option("--force", is_flag=True, help="With --resume: although data or versions changed.")
+@click.option("--on-error", type=click.Choice(["stop", "skip"]), help="What to do about videos that cannot be read.")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+def train(
+    extractors: tuple[str, ...],
+    source: str | None,
+    fusion: str | None,
+    readout: str | None,
+    head: str | None,
+    file: Path | None,
+    out: Path | None,
+    name: str | None,
+    run: Path | None,
+    force: bool,
+    on_error: str | None,
+    overrides: tuple[str, ...],
+) -> None:
+    """Train extractors, a readout and a head on videos, and test them.
+
+    Without arguments it trains basic/patch_transformer on trajectory videos that it makes itself. Any field of
+    the configuration can be set: train.epochs=3 data.frames=32 extractors.0.options.depth=6
+    """
+    choices = _choices(extractors, source, fusion, readout, head, out, name, on_error)
+    if run is not None:
+        if choices or file or overrides:
+            raise click.UsageError(
+                "--resume goes on with the run's own configuration: give no other option but --force"
+            )
+        _resume(run, force)
+        return
+    if force:
+        raise click.UsageError("--force belongs to --resume")
+    from vidcore.config import build_run_config
+
+    config = build_run_config(file, choices, overrides)
+    from vidcore.training import train as start
+
+    _finish(start(config, show=True))
+
+
+def _choices(
+    extractors: tuple[str, ...],
+    source: str | None,
+    fusion: str | None,
+    readout: str | None,
+    head: str | None,
+    out: Path | None,
+    name: str | None,
+    on_error: str | None,
+) -> dict[str, Any]:
+    """The options that were given, as keys of the run configuration."""
+    data = {key: value for key, value in (("source", source), ("on_error", on_error)) if value is not None}
+    parts = {key: {"name": value} for key, value in (("fusion", fusion), ("readout", readout), ("head", head)) if value}
+    plain = {key: value for key, value in (("out", out), ("name", name)) if value is not None}
+    chosen: dict[str, Any] = {**parts, **plain}
+    if data:
+        chosen["data"] = data
+    if extractors:
+        chosen["extractors"] = [{"name": extractor} for extractor in extractors]
+    return chosen
+
+
+def _resume(run: Path, force: bool) -> None:
+    from vidcore.training import resume
+
+    _finish(resume(run, force=force, show=True))
+
+
+def _finish(run: Any) -> None:
+    from vidcore.analysis import write_report
+    from vidcore.cli._results import echo_results
+
+    echo_results(run.read_results())
+    report = write_report(run)
+    click.echo(f"\nrun     {run.root}\nreport  {report}\npredict with: vidcore predict {run.root} VIDEO...")

@@ -1,0 +1,20 @@
+"""Options of the built-in data sets."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from vidcore.config import DatasetConfig
+
+
+class TrajectoriesConfig(DatasetConfig):
+    """Options of ``trajectories``."""
+
+    n: int = Field(2000, ge=12)
+    """Clips in all; the four classes are equally frequent."""
+    frames: int = Field(16, ge=2)
+    """Frames of a clip."""
+    size: int = Field(64, ge=16)
+    """Height and width in pixels."""
+    fps: int = Field(16, ge=1)
+    """Frame rate written to the files."""

@@ -1,0 +1,124 @@
+"""Data by name or path: a folder, a manifest, or a data set that a plugin declares."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from vidcore.catalog import DatasetSpec, Registry, installed, load_target
+from vidcore.config import DatasetConfig, component_config
+from vidcore.data.config import TrajectoriesConfig
+from vidcore.data.manifest import Manifest, read_source
+from vidcore.data.synth import generate_trajectories
+from vidcore.errors import ConfigError, ManifestError, PluginError
+
+Told = Callable[[int, int], None]
+"""Hears of (done, total)."""
+
+
+class NamedDataset(ABC):
+    """A data set that can be named instead of a path: it puts files into a folder of its own, once.
+
+    The folder is ``<cache>/datasets/<name>-<digest of the options>``; no two processes are in ``prepare``
+    of one folder at the same time.
+    """
+
+    def __init__(self, spec: DatasetSpec, config: DatasetConfig) -> None:
+        self.spec = spec
+        self.config: Any = config
+
+    @abstractmethod
+    def prepare(self, folder: Path, *, workers: int = 1, told: Told | None = None) -> Path:
+        """Make or complete the files below ``folder``; quick where they are complete.
+
+        Returns:
+            What ``vidcore.data.manifest.read_source`` reads: a manifest or a folder of classes.
+
+        Raises:
+            DataError: the files cannot be made.
+        """
+
+
+class Trajectories(NamedDataset):
+    """``trajectories``: a ball in linear, circular, helical or parabolic motion; see ``vidcore.data.synth``."""
+
+    config: TrajectoriesConfig
+
+    def prepare(self, folder: Path, *, workers: int = 1, told: Told | None = None) -> Path:
+        """Generate the clips that are missing."""
+        c = self.config
+        report = generate_trajectories(
+            folder, c.n, frames=c.frames, size=c.size, seed=c.seed, fps=c.fps, workers=workers, progress=told
+        )
+        return report.manifest
+
+
+def cache_folder() -> Path:
+    """``$VIDCORE_CACHE``, or ``~/.cache/vidcore``."""
+    return Path(os.environ.get("VIDCORE_CACHE") or Path.home() / ".cache" / "vidcore")
+
+
+def open_source(
+    source: str,
+    options: Mapping[str, Any] | None = None,
+    *,
+    registry: Registry | None = None,
+    workers: int = 1,
+    told: Told | None = None,
+) -> Manifest:
+    """The rows of a data set's name, a folder with one subfolder per class, or a CSV, TSV or JSONL manifest.
+
+    A data set's name wins over a folder of the same name; ``./name`` means the folder.
+
+    Raises:
+        ManifestError: there is no such thing, or it cannot be read as rows.
+        ConfigError: options for a path, or options that the data set does not have.
+        DataError: the data set cannot be made.
+    """
+    registry = registry or installed()
+    declared = {entry.spec.name for entry in registry.entries("dataset")}
+    if source in declared:
+        return read_source(_prepared(registry.get(DatasetSpec, source), options or {}, workers, told))
+    if options:
+        raise ConfigError(f"data.options are for named data sets ({_names(declared)}); {source!r} is a path")
+    if not Path(source).exists() and not _looks_like_path(source):
+        # Says which names are near and which plugins failed to load.
+        hint = "or give a folder with one subfolder per class, or a manifest: video,label"
+        raise ManifestError(
+            f"no data set, folder or manifest named {source!r}; data sets: {_names(declared)}\n  {hint}"
+        )
+    return read_source(source)
+
+
+def _prepared(spec: DatasetSpec, options: Mapping[str, Any], workers: int, told: Told | None) -> Path:
+    config = component_config(spec, options)
+    dataset = load_target(spec)(spec, config)
+    if not isinstance(dataset, NamedDataset):
+        raise PluginError(
+            f"dataset {spec.name!r}: {spec.target} does not derive from vidcore.data.datasets.NamedDataset"
+        )
+    digest = hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:12]
+    folder = cache_folder() / "datasets" / f"{spec.name.replace('/', '-')}-{digest}"
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise ManifestError(
+            f"cannot make the cache folder {folder.parent}: {exc.strerror}; set VIDCORE_CACHE to a folder that can be "
+            "written"
+        ) from exc
+    with FileLock(f"{folder}.lock"):
+        return dataset.prepare(folder, workers=workers, told=told)
+
+
+def _looks_like_path(source: str) -> bool:
+    return os.sep in source or "/" in source or bool(Path(source).suffix)
+
+
+def _names(declared: set[str]) -> str:
+    return ", ".join(sorted(declared)) or "none is installed"

@@ -1,0 +1,263 @@
+"""A whole training, from a configuration to a run folder, and going on with one that was stopped."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from vidcore.assemble import assemble
+from vidcore.catalog import FusionSpec, HeadSpec, ReadoutSpec, Registry, installed
+from vidcore.config import RunConfig, component_config
+from vidcore.errors import RunError, VidcoreError
+from vidcore.model import VideoModel
+from vidcore.training.batches import BatchSource
+from vidcore.training.checkpoints import Checkpoints
+from vidcore.training.device import chosen_device, chosen_precision
+from vidcore.training.encoded import encode_once, feature_bytes
+from vidcore.training.environment import changes, describe_environment
+from vidcore.training.files import read_json, write_json
+from vidcore.training.interruption import Interrupted
+from vidcore.training.loader import ClipLoader, ClipSplit
+from vidcore.training.preparation import PreparedData, open_data, prepare_data, split_sizes, stored_data
+from vidcore.training.progress import Progress
+from vidcore.training.results import write_results
+from vidcore.training.run import RunFolder, create_run, open_run
+from vidcore.training.seeding import seed_all
+from vidcore.training.summary import header
+from vidcore.training.tracking import CsvTracker, TensorBoardTracker, Tracker
+from vidcore.training.trained import sampling_of
+from vidcore.training.trainer import Trainer, TrainingData
+
+
+def train(config: RunConfig, *, show: bool = False, registry: Registry | None = None) -> RunFolder:
+    """Train what ``config`` describes and test it; everything is left in a new run folder.
+
+    Args:
+        config: the run; fields left open are chosen and written to the folder's ``config.yaml``.
+        show: print a header, progress and one line per epoch.
+        registry: components; by default those installed.
+
+    Raises:
+        VidcoreError: a wrong name, option, video or split, before training; a loss that is not finite, a full disk.
+        Interrupted: Ctrl-C or SIGTERM; its message says how to go on.
+    """
+    registry = registry or installed()
+    check_names(config, registry)
+    with Progress(show=show) as progress:
+        manifest, mark = open_data(config, registry, progress)
+        data = prepare_data(config, registry, manifest, mark, progress)
+    seed_all(config.train.seed)
+    model = assemble(config, data.info, registry)
+    config = resolved(config, model)
+    run = create_run(config)
+    run.write_config(config)
+    data.write(run)
+    write_json(run.data, data.as_dict(config.data.source))
+    return _carry_out(run, config, data, model, registry, None, show)
+
+
+def resume(
+    folder: str | os.PathLike[str], *, force: bool = False, show: bool = False, registry: Registry | None = None
+) -> RunFolder:
+    """Go on with a run that was stopped, bit for bit as if it had not been.
+
+    Args:
+        folder: the run folder.
+        force: go on although data, plugins or torch changed; the change is written to the log.
+        show: as ``train``.
+        registry: as ``train``.
+
+    Raises:
+        RunError: no run folder, a run that is done, or one whose data or versions changed: the message names what.
+    """
+    registry = registry or installed()
+    run = open_run(folder)
+    if run.done:
+        raise RunError(f"{run.root} is done: there is nothing to resume\n  see it with: vidcore evaluate {run.root}")
+    config = run.read_config()
+    check_names(config, registry)
+    with Progress(show=show) as progress:
+        manifest, mark = open_data(config, registry, progress)
+        known = read_json(run.data)
+        changed = [] if known["fingerprint"] == mark else [f"data {config.data.source}: rows or files are others"]
+        if changed and force:
+            data = prepare_data(config, registry, manifest, mark, progress)
+        elif not changed:
+            data = stored_data(config, registry, manifest, mark, run)
+    seed_all(config.train.seed)
+    if run.environment.exists():
+        now = describe_environment(config, registry, _device(config))
+        changed += changes(read_json(run.environment), now)
+    if changed and not force:
+        lines = "\n  ".join(changed)
+        raise RunError(f"{run.root} cannot be resumed exactly; what changed:\n  {lines}\n  go on anyway with: --force")
+    model = assemble(config, data.info, registry)
+    payload = Checkpoints(run.checkpoints).load_last()
+    if changed:
+        data.write(run)
+        write_json(run.data, data.as_dict(config.data.source))
+        if payload is not None:
+            # Scores on other data say nothing about these: the best epoch is looked for anew.
+            payload["state"] |= {"best_score": None, "best_loss": None, "best_epoch": None, "stale": 0}
+    return _carry_out(run, config, data, model, registry, payload, show, changed)
+
+
+def check_names(config: RunConfig, registry: Registry) -> None:
+    """Refuse unknown names and options before any slow work.
+
+    Raises:
+        UnknownNameError, NameCollisionError, ConfigError: naming the part.
+    """
+    for choice in config.extractors:
+        component_config(registry.find("extractor", choice.name)[0].spec, choice.options)
+    component_config(registry.get(FusionSpec, config.fusion.name), config.fusion.options)
+    component_config(registry.get(ReadoutSpec, config.readout.name), config.readout.options)
+    component_config(registry.get(HeadSpec, config.head.name), config.head.options)
+    chosen_precision(config.train)
+
+
+def resolved(config: RunConfig, model: VideoModel) -> RunConfig:
+    """The configuration with every open choice made: freezing, frames, jitter, precision."""
+    formats = [model.extractor(stream).clip for stream in model.streams]
+    extractors = tuple(
+        choice.model_copy(update={"freeze": stream in model.frozen})
+        for choice, stream in zip(config.extractors, model.streams, strict=True)
+    )
+    jitter = config.data.jitter if config.data.jitter is not None else len(model.frozen) < len(model.streams)
+    frames = config.data.frames or max(form.frames or 16 for form in formats)
+    return config.model_copy(
+        update={
+            "extractors": extractors,
+            "data": config.data.model_copy(update={"frames": frames, "jitter": jitter}),
+            "train": config.train.model_copy(update={"precision": chosen_precision(config.train)}),
+        }
+    )
+
+
+def _carry_out(
+    run: RunFolder,
+    config: RunConfig,
+    data: PreparedData,
+    model: VideoModel,
+    registry: Registry,
+    payload: dict[str, Any] | None,
+    show: bool,
+    changed: list[str] | None = None,
+) -> RunFolder:
+    with Progress(run.progress, show=show, log=run.log) as progress, _last_words(run, progress):
+        trackers: list[Tracker] = [
+            CsvTracker(run.metrics),
+            TensorBoardTracker(run.tensorboard, payload["state"]["updates"] if payload else 0),
+        ]
+        trainer = Trainer(config.train, checkpoints=Checkpoints(run.checkpoints), progress=progress, trackers=trackers)
+        if not changed and not run.environment.exists():
+            write_json(run.environment, describe_environment(config, registry, trainer.fabric.device))
+        precision = str(config.train.precision)
+        for line in header(model, config, split_sizes(data.splits), trainer.fabric.device, precision):
+            progress.note(line)
+        for line in [*data.notes, *_skipped_note(data), *(f"changed: {line}" for line in changed or [])]:
+            progress.note(line)
+        trainer.prepare(model)
+        sources = _sources(config, data, model, trainer, progress)
+        seed_all(config.train.seed)
+        try:
+            trainer.fit(TrainingData(sources["train"], sources.get("val")), payload)
+        finally:
+            for tracker in trackers:
+                tracker.close()
+        write_results(run, config, data, trainer, sources)
+        progress.end("done")
+    return run
+
+
+def _sources(
+    config: RunConfig, data: PreparedData, model: VideoModel, trainer: Trainer, progress: Progress
+) -> dict[str, BatchSource]:
+    """Per split its batches: decoded anew in every epoch, or encoded once where nothing of the way changes."""
+    streams = {name: model.extractor(name).clip for name in model.streams}
+    loader = ClipLoader(
+        data.rows,
+        data.targets.values,
+        sampling_of(config),
+        streams,
+        seed=config.train.seed,
+        size=config.data.size,
+        workers=config.data.workers,
+        pin=trainer.fabric.device.type == "cuda",
+    )
+    splits = {
+        name: ClipSplit(loader, rows, jitter=bool(config.data.jitter) and name == "train")
+        for name, rows in data.splits.named().items()
+    }
+    if config.data.jitter or len(model.frozen) < len(streams):
+        return dict(splits)
+    needed = _memory_needed(config, model, sum(map(len, splits.values())))
+    if needed > _memory_allowed():
+        progress.note(f"features of the frozen extractors would take {needed / 2**30:.1f} GiB: computed in every epoch")
+        return dict(splits)
+    progress.note("extractors are frozen and clips fixed: features are computed once and kept in memory")
+    encoded: dict[str, BatchSource] = {}
+    for name, split in splits.items():
+        progress.begin(f"encoding {name}", len(split))
+        encoded[name] = encode_once(
+            model, trainer.encode, split, config.train.batch_size, lambda clips: progress.advance(clips, clips=clips)
+        )
+    return encoded
+
+
+def _memory_needed(config: RunConfig, model: VideoModel, clips: int) -> int:
+    streams = {}
+    for name in model.streams:
+        extractor = model.extractor(name)
+        height, width = extractor.clip.size or ((config.data.size or 256),) * 2
+        streams[name] = (extractor.outputs[extractor.output_names[0]], (config.data.frames or 16, height, width))
+    return feature_bytes(streams, clips)
+
+
+def _memory_allowed() -> int:
+    """A quarter of the machine's memory."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
+
+
+def _skipped_note(data: PreparedData) -> list[str]:
+    return [f"{len(data.skipped)} videos were skipped; they are listed in skipped.csv"] if data.skipped else []
+
+
+def _device(config: RunConfig) -> Any:
+    import torch
+
+    return torch.device(chosen_device(config.train.device))
+
+
+@contextmanager
+def _last_words(run: RunFolder, progress: Progress) -> Iterator[None]:
+    """Whatever ends the run is written to ``progress.json`` and the log, with what to do next."""
+    try:
+        yield
+    except (Interrupted, KeyboardInterrupt) as exc:
+        what = str(exc) or "stopped"
+        kept = f"go on with: {run.resume_command}" if _can_resume(run) else "no step was finished"
+        progress.end("stopped", what)
+        progress.log(what)
+        raise Interrupted(f"{what}\n  {kept}") from exc
+    except OSError as exc:
+        full = exc.errno == errno.ENOSPC
+        message = f"the disk is full ({exc})" if full else f"{type(exc).__name__}: {exc}"
+        progress.end("failed", message)
+        if not full:
+            raise
+        raise RunError(f"{message}\n  free some space and go on with: {run.resume_command}") from exc
+    except VidcoreError as exc:
+        progress.end("failed", str(exc))
+        progress.log(f"failed: {exc}")
+        raise
+    except BaseException as exc:
+        progress.end("failed", f"{type(exc).__name__}: {exc}")
+        raise
+
+
+def _can_resume(run: RunFolder) -> bool:
+    return any((run.checkpoints / name).exists() for name in ("last.pt", "previous.pt"))

@@ -1,0 +1,79 @@
+"""A run in words: the header before training and the table after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from vidcore.config import RunConfig
+from vidcore.model import VideoModel
+from vidcore.training.device import device_name
+
+
+def weights_facts(model: VideoModel) -> dict[str, Any]:
+    """Per stream: where its weights came from, ``random`` or the report of what was loaded."""
+    facts: dict[str, Any] = {}
+    for stream in model.streams:
+        report = getattr(model.extractor(stream), "weights_report", None)
+        if report is None:
+            facts[stream] = {"weights": "random", "frozen": stream in model.frozen}
+        else:
+            facts[stream] = {"weights": report.source, "frozen": stream in model.frozen, **_loaded(report.as_dict())}
+    return facts
+
+
+def weights_in_words(facts: Mapping[str, Any]) -> str:
+    """``random``, or what was asked for with the hash of the file."""
+    if facts["weights"] == "random":
+        return "random"
+    return f"{facts['weights']} (sha256 {facts['sha256'][:12]}, {facts['matched_fraction']:.1%} matched)"
+
+
+def parameter_counts(model: VideoModel) -> dict[str, int]:
+    """Parameters that are trained, and all."""
+    return {
+        "trained": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "total": sum(p.numel() for p in model.parameters()),
+    }
+
+
+def header(model: VideoModel, config: RunConfig, splits: str, device: torch.device, precision: str) -> list[str]:
+    """The lines printed before training."""
+    lines = []
+    for stream, facts in weights_facts(model).items():
+        count = sum(p.numel() for p in model.extractor(stream).parameters())
+        state = "frozen" if facts["frozen"] else "trained"
+        lines.append(f"extractor  {stream}: {count:,} parameters, {state}, weights {weights_in_words(facts)}")
+    counts, data, train = parameter_counts(model), config.data, config.train
+    lines.append(f"model      {config.fusion.name} + {config.readout.name} + {config.head.name}, {counts['trained']:,} "
+                 f"of {counts['total']:,} parameters trained")  # fmt: skip
+    jitter = "random in training" if data.jitter else "the same in every epoch"
+    lines.append(f"data       {data.source}: {splits}")
+    lines.append(f"clips      {data.frames} frames, {data.sampling} sampling, {jitter}")
+    lines.append(f"training   {train.epochs} epochs of batches of {train.batch_size}, seed {train.seed}, "
+                 f"{device_name(device)}, {precision}")  # fmt: skip
+    return lines
+
+
+def result_rows(results: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Rows of the result table: score, value, 95 % interval, baseline."""
+    rows = []
+    for name, score in results["test"]["scores"].items():
+        interval = score.get("interval95")
+        baseline = score.get("baseline", {})
+        rows.append(
+            (
+                name.replace("_", " "),
+                f"{score['value']:.4f}",
+                f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else "",
+                ", ".join(f"{what} {value:.4f}" for what, value in baseline.items()),
+            )
+        )
+    return rows
+
+
+def _loaded(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The report without its long list of matched names, whose number is kept."""
+    return {name: len(value) if name == "matched" else value for name, value in report.items() if name != "source"}

@@ -1,0 +1,199 @@
+"""A trained model on disk, and back in memory without its training data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_model, save_model
+
+from vidcore.assemble import assemble
+from vidcore.catalog import ClipFormat, Registry
+from vidcore.config import RunConfig, run_config
+from vidcore.data.clips import read_clip
+from vidcore.data.manifest import Row
+from vidcore.data.sampling import Sampling
+from vidcore.errors import DecodeError, RunError
+from vidcore.heads.base import TargetInfo
+from vidcore.model import VideoModel
+from vidcore.preprocess import fit_frames
+from vidcore.training.device import chosen_device
+from vidcore.training.files import read_json, replacing, write_json
+from vidcore.training.run import open_run
+
+_FORMAT = 1
+_MODEL_PARTS = ("extractors", "fusion", "readout", "head")
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What the model says about one video: the most probable classes, the best first; or why it could not say."""
+
+    video: Path
+    top: tuple[tuple[str, float], ...] = ()
+    error: str | None = None
+
+    @property
+    def label(self) -> str | None:
+        """The most probable class."""
+        return self.top[0][0] if self.top else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        if self.error is not None:
+            return {"video": str(self.video), "error": self.error}
+        return {"video": str(self.video), "top": [{"label": name, "probability": p} for name, p in self.top]}
+
+
+class TrainedModel:
+    """A model with all it needs to answer about videos: its weights, class names and way of cutting clips.
+
+    Attributes:
+        model: the ``VideoModel``, in eval mode.
+        config: the configuration of its run.
+        targets: classes and their training frequency.
+        facts: everything ``model.json`` says: weights, scores, versions.
+    """
+
+    def __init__(self, model: VideoModel, config: RunConfig, targets: TargetInfo, facts: dict[str, Any]) -> None:
+        self.model = model
+        self.config = config
+        self.targets = targets
+        self.facts = facts
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of the model's outputs."""
+        return self.targets.classes
+
+    @property
+    def sampling(self) -> Sampling:
+        """How clips are cut from videos."""
+        return sampling_of(self.config)
+
+    @property
+    def streams(self) -> dict[str, ClipFormat]:
+        """The clip each stream takes."""
+        return {name: self.model.extractor(name).clip for name in self.model.streams}
+
+    def predict(
+        self,
+        videos: Iterable[str | os.PathLike[str] | Row],
+        top_k: int = 5,
+        *,
+        on_error: Literal["raise", "keep"] = "raise",
+    ) -> list[Prediction]:
+        """The most probable classes of each video.
+
+        Args:
+            videos: paths, or rows with segments.
+            top_k: classes to name.
+            on_error: ``keep`` gives a ``Prediction`` with ``error`` for a video that cannot be read.
+
+        Raises:
+            VideoError: a video cannot be read, with ``on_error="raise"``.
+        """
+        return list(self.predict_each(videos, top_k, on_error=on_error))
+
+    @torch.inference_mode()
+    def predict_each(
+        self,
+        videos: Iterable[str | os.PathLike[str] | Row],
+        top_k: int = 5,
+        *,
+        on_error: Literal["raise", "keep"] = "raise",
+    ) -> Iterator[Prediction]:
+        """As ``predict``, one by one."""
+        for video in videos:
+            row = video if isinstance(video, Row) else Row(Path(video))
+            try:
+                clip = read_clip(row, self.sampling)
+            except DecodeError as exc:
+                if on_error == "raise":
+                    raise
+                yield Prediction(row.video, error=str(exc))
+                continue
+            views = {name: self._fitted(clip.frames, form)[None] for name, form in self.streams.items()}
+            device = next(self.model.parameters()).device
+            outputs = self.model({name: view.to(device) for name, view in views.items()}, clip.mask[None].to(device))
+            chances = self.model.head.predictions(outputs)[0].cpu()
+            best = chances.topk(min(top_k, len(self.classes)))
+            pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+            yield Prediction(row.video, tuple((self.classes[index], chance) for index, chance in pairs))
+
+    def _fitted(self, frames: torch.Tensor, form: ClipFormat) -> torch.Tensor:
+        size = self.config.data.size
+        if form.size is None and size is not None:
+            frames = fit_frames(frames, ClipFormat(size=(size, size)))
+        return fit_frames(frames, form)
+
+
+def sampling_of(config: RunConfig) -> Sampling:
+    """The sampling rule of a resolved configuration (one whose ``data.frames`` is set)."""
+    data = config.data
+    return Sampling(data.sampling, data.frames or 16, data.stride)
+
+
+def save_trained(
+    folder: Path, model: VideoModel, config: RunConfig, targets: TargetInfo, facts: Mapping[str, Any]
+) -> None:
+    """Write ``model.safetensors`` and ``model.json`` to ``folder``.
+
+    Raises:
+        RunError: the disk is full.
+    """
+    with replacing(folder / "model.safetensors", durable=True) as temporary:
+        save_model(model, str(temporary))
+    tree = config.model_dump(mode="json")
+    write_json(
+        folder / "model.json",
+        {
+            "format": _FORMAT,
+            "vidcore": version("vidcore"),
+            **{name: tree[name] for name in _MODEL_PARTS},
+            "clips": {name: tree["data"][name] for name in ("frames", "sampling", "stride", "size")},
+            "targets": {"kind": targets.kind, "classes": list(targets.classes), "counts": list(targets.counts)},
+            **facts,
+        },
+    )
+
+
+def load(run: str | os.PathLike[str], *, device: str = "auto", registry: Registry | None = None) -> TrainedModel:
+    """Rebuild the model of a run from ``model.json`` and ``model.safetensors`` alone; no data is needed.
+
+    Args:
+        run: a run folder, or any folder with these two files.
+        device: auto, cpu or cuda.
+        registry: components; by default those installed.
+
+    Raises:
+        RunError: the run is not done, or its files do not fit each other.
+        UnknownNameError: a plugin of the model is not installed.
+    """
+    folder = Path(run)
+    path, weights = folder / "model.json", folder / "model.safetensors"
+    if not (path.is_file() and weights.is_file()):
+        open_run(folder)
+        raise RunError(f"{folder} holds no model: the run is not done\n  go on with: vidcore train --resume {folder}")
+    facts: dict[str, Any] = read_json(path)
+    if facts.get("format") != _FORMAT:
+        raise RunError(f"{path} has format {facts.get('format')!r}; this version reads {_FORMAT}: upgrade vidcore")
+    config = run_config({**{name: facts[name] for name in _MODEL_PARTS}, "data": facts["clips"]})
+    targets = _targets(facts["targets"])
+    model = assemble(config, targets, registry, with_weights=False)
+    try:
+        load_model(model, str(weights), device="cpu")
+    except (SafetensorError, RuntimeError, OSError) as exc:
+        raise RunError(f"{weights} does not fit {path}: {exc}") from exc
+    return TrainedModel(model.to(chosen_device(device)).eval(), config, targets, facts)
+
+
+def _targets(data: Mapping[str, Any]) -> TargetInfo:
+    classes: Sequence[str] = data["classes"]
+    return TargetInfo(data["kind"], tuple(classes), tuple(data["counts"]))
