@@ -1,71 +1,155 @@
-"""Published files to flat dicts of tensors; nothing is unpickled but tensors and plain data."""
+"""Published files to flat dicts of tensors under their published names."""
 
 from __future__ import annotations
 
-import pickle
-import struct
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from vidcore.errors import WeightsError
+from vidcore.weights._checkpoint import read_checkpoint
 
 # Where published checkpoints keep the network's tensors, beside optimizer states and options.
 _WRAPPERS = ("model_state", "state_dict", "model_state_dict", "model", "module")
 # DistributedDataParallel and torch.compile put these before every name.
 _PREFIXES = ("module.", "_orig_mod.")
-# What torch.load raises for bytes that are no checkpoint, or only the first half of one.
-_UNREADABLE = (
-    RuntimeError,
-    pickle.UnpicklingError,
-    EOFError,
-    ValueError,
-    LookupError,
-    AttributeError,
-    TypeError,
-    struct.error,
+# What transformers and timm leave in a folder, best first.
+_FOLDER_NAMES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
 )
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a weights file by their published names."""
-    with path.open("rb") as file:
-        head = file.read(64)
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The content of a weights file: tensors on the CPU, and what a safetensors header says of them."""
+
+    tensors: dict[str, Tensor]
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+def read_published(path: Path) -> Published:
+    """Read a weights file, whatever its suffix; the format is told from its first bytes.
+
+    Takes safetensors, ``torch.save`` files (zip and older), and the ``*.index.json`` of sharded ones.
+    Wrappers (``model_state``, ``state_dict``, ``model``, ...) and the prefixes of DistributedDataParallel
+    and ``torch.compile`` are removed; tensors of other nested dicts get dotted names.
+
+    Raises:
+        WeightsError: absent, empty, damaged, not a weights file, or it holds no tensors.
+    """
+    published = _read(path)
+    if not published.tensors:
+        raise WeightsError(f"{path} holds no tensors")
+    return published
+
+
+def weights_file(path: Path) -> Path:
+    """``path`` itself, or the weights file in it where it is a folder of transformers or timm.
+
+    Raises:
+        WeightsError: there is no such file.
+    """
+    if path.is_file():
+        return path
+    if path.is_dir():
+        for name in _FOLDER_NAMES:
+            if (path / name).is_file():
+                return path / name
+        raise WeightsError(f"folder {path} holds none of: {', '.join(_FOLDER_NAMES)}\n  name the file itself")
+    raise WeightsError(f"no weights file at {path}")
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a weights file; of a sharded one, that of its shards' bytes in order of their names."""
+    total = hashlib.sha256()
+    for part in _shards(path) or [path]:
+        with part.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                total.update(chunk)
+    return total.hexdigest()
+
+
+def shard_names(path: Path) -> list[str]:
+    """The file names in an ``*.index.json``; empty for a file that is no index.
+
+    Raises:
+        WeightsError: the index is damaged.
+    """
+    if path.suffix != ".json":
+        return []
+    try:
+        return sorted({Path(name).name for name in json.loads(path.read_text("utf-8"))["weight_map"].values()})
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise WeightsError(f"{path} is not the index of a sharded weights file: it has no 'weight_map'") from exc
+
+
+def _shards(path: Path) -> list[Path]:
+    parts = [path.parent / name for name in shard_names(path)]
+    absent = [part.name for part in parts if not part.is_file()]
+    if absent:
+        raise WeightsError(f"{path} names {len(parts)} files; not beside it: {', '.join(absent)}")
+    return parts
+
+
+def _read(path: Path) -> Published:
+    if path.suffix == ".json":
+        parts = [_read(part).tensors for part in _shards(path)]
+        return Published({name: tensor for part in parts for name, tensor in part.items()})
+    try:
+        with path.open("rb") as file:
+            head = file.read(256)
+    except OSError as exc:
+        raise WeightsError(f"cannot read {path}: {exc.strerror or exc}") from exc
+    _refuse_text(path, head)
+    # A safetensors file is 8 bytes of length and a JSON header.
+    if head[8:9] == b"{" or path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    return Published(unwrap(read_checkpoint(path)))
+
+
+def _refuse_text(path: Path, head: bytes) -> None:
     if not head:
         raise WeightsError(f"{path} is empty")
-    if head[8:9] == b"{":
-        try:
-            tensors = load_file(path)
-        except SafetensorError as exc:
-            raise WeightsError(f"{path} is not a whole safetensors file: {exc}") from exc
-    else:
-        try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-        except _UNREADABLE as exc:
-            raise WeightsError(f"{path} is not a weights file: {exc}") from exc
-        tensors = unwrap(content)
-    if not tensors:
-        raise WeightsError(f"{path} holds no tensors")
-    return tensors
+    start = head.lstrip().lower()
+    if start.startswith(b"version https://git-lfs"):
+        raise WeightsError(f"{path} is a Git LFS pointer, not the file itself; get it with: git lfs pull")
+    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise WeightsError(
+            f"{path} is a web page, not weights: the download answered with a page (a login, a quota, an error)"
+        )
+
+
+def _read_safetensors(path: Path) -> Published:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as exc:
+        raise WeightsError(f"{path} is not a whole safetensors file ({path.stat().st_size:,} bytes): {exc}") from exc
+    return Published(_without_prefixes(tensors), metadata)
 
 
 def unwrap(content: Any) -> dict[str, Tensor]:
-    """The network's tensors out of a checkpoint's wrappers."""
+    """The network's tensors out of a checkpoint's wrappers, by dotted names; {} where there are none."""
     while isinstance(content, Mapping):
-        inner = next((content[k] for k in _WRAPPERS if isinstance(content.get(k), Mapping)), None)
+        inner = next((content[key] for key in _WRAPPERS if _holds_tensors(content.get(key))), None)
         if inner is None:
-            break
+            return _without_prefixes(dict(_flat(content, "")))
         content = inner
-    tensors = dict(_flat(content, "")) if isinstance(content, Mapping) else {}
-    for prefix in _PREFIXES:
-        while tensors and all(name.startswith(prefix) for name in tensors):
-            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-    return tensors
+    return {}
+
+
+def _holds_tensors(value: Any) -> bool:
+    return isinstance(value, Mapping) and next(_flat(value, ""), None) is not None
 
 
 def _flat(content: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Tensor]]:
@@ -74,3 +158,10 @@ def _flat(content: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Tensor
             yield f"{prefix}{key}", value.detach()
         elif isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}.")
+
+
+def _without_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    for prefix in _PREFIXES * 2:
+        if tensors and all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    return tensors
