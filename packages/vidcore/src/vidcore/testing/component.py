@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import Any, ClassVar, NoReturn
 
 import pytest
+import torch
 
 from vidcore.catalog import ComponentSpec, Entry, Kind, Registry, installed, load_config, load_target
 from vidcore.config import ComponentConfig, component_config
@@ -70,6 +71,15 @@ class ComponentConformance:
     def config(self, **options: Any) -> Any:
         """Validated options: those of the class, changed by ``options``."""
         return component_config(self.spec, {**self.base_options(), **options})
+
+    def construct(self, config: Any) -> Any:
+        """The component with validated options."""
+        raise TypeError(f"{type(self).__name__} does not say how its component is constructed")
+
+    def build(self, **options: Any) -> Any:
+        """The component with the class's options changed by ``options``; random weights of seed 0."""
+        torch.manual_seed(0)
+        return self.construct(self.config(**options))
 
     @pytest.fixture(autouse=True)
     def _leave_out_what_is_exempt(self, request: pytest.FixtureRequest) -> None:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from vidcore.catalog import ClipFormat, FeatureInfo, Kind, load_target
+from vidcore.catalog import ClipFormat
 from vidcore.errors import ConfigError
 from vidcore.extractors.base import Extractor
 from vidcore.features import FeatureMap
 from vidcore.preprocess import Window, fit_frames, plan_windows
 from vidcore.testing._tensors import apply, difference, leaves, same
 from vidcore.testing.component import fail
+from vidcore.testing.declared import ExtractorDeclarationConformance, check_map
 from vidcore.testing.fakes import fake_video
 from vidcore.testing.module import CLOSE, ModuleConformance
 
 
-class ExtractorConformance(ModuleConformance):
+class ExtractorConformance(ExtractorDeclarationConformance, ModuleConformance):
     """Every check of an extractor. A subclass sets ``name``, and ``clip_shape`` to keep the video small.
 
         class TestVitS14(ExtractorConformance):
@@ -28,28 +29,11 @@ class ExtractorConformance(ModuleConformance):
             clip_shape = (2, 2, 3, 56, 70)
 
     ``clip_shape`` (B, T, C, H, W) is the raw video; without it one is made after the spec's clip format.
+    Variants too large to build have ``ExtractorDeclarationConformance``.
     """
 
-    kind: ClassVar[Kind] = "extractor"
-    base: ClassVar[str] = "vidcore.extractors.base.Extractor"
-    clip_shape: ClassVar[tuple[int, int, int, int, int] | None] = None
     # ``outputs`` is read by every check (all are asked for); ``weights`` names files, which these checks do without.
     not_options = ("outputs", "weights")
-
-    @property
-    def shape(self) -> tuple[int, int, int, int, int]:
-        """(B, T, C, H, W) of the raw video."""
-        return self.clip_shape or video_shape(self.spec.clip)
-
-    @classmethod
-    def base_options(cls) -> dict[str, Any]:
-        """The class's options, and every declared output."""
-        return {"outputs": tuple(cls.entry().spec.outputs), **super().base_options()}  # type: ignore[attr-defined]
-
-    def construct(self, config: Any) -> Extractor:
-        """The extractor, without weights."""
-        extractor: Extractor = load_target(self.spec)(self.spec, config)
-        return extractor
 
     def inputs(self, module: Extractor, seed: int = 0) -> Tensor:
         """A raw video."""
@@ -78,10 +62,10 @@ class ExtractorConformance(ModuleConformance):
             clip, size = self.clip_of(module, fake_video(shape))
             with torch.no_grad():
                 maps = module(clip)
-            if list(maps) != list(module.output_names) and set(maps) != set(module.output_names):
+            if set(maps) != set(module.output_names):
                 fail(f"forward gave the outputs {sorted(maps)}; asked for were {sorted(module.output_names)}")
             for name, fmap in maps.items():
-                _check_map(name, fmap, module.outputs[name], size, shape[0])
+                check_map(name, fmap, module.outputs[name], size, shape[0])
         if self.options.keys() - {"outputs"}:
             return
         for name, info in module.outputs.items():
@@ -120,16 +104,6 @@ class ExtractorConformance(ModuleConformance):
                 fail(f"the refusal of an unknown output does not list the outputs: {exc}")
         else:
             fail("the unknown output 'no_such_output' is accepted")
-
-    def test_parameters(self) -> None:
-        """``spec.parameters`` is the number of parameters of the extractor as it is built by default."""
-        if self.spec.parameters is None:
-            fail("the spec states no parameter count; set parameters=... to the exact one")
-        with torch.device("meta"):
-            module = self.construct(self.config(outputs=()))
-        count = sum(p.numel() for p in module.parameters())
-        if not self.options and count != self.spec.parameters:
-            fail(f"the spec says {self.spec.parameters:,} parameters; the extractor has {count:,}")
 
     def test_preprocess(self) -> None:
         """``preprocess`` leaves the raw video alone and gives a clip that ``forward`` leaves alone."""
@@ -223,52 +197,6 @@ class ExtractorConformance(ModuleConformance):
         gap = difference(backwards, forwards)
         if gap < CLOSE:
             fail(f"blind to the order of frames: a clip and its reverse differ by {gap:.1e}")
-
-    def test_meta_device(self) -> None:
-        """It can be constructed and run on the meta device, and its shapes there are the declared ones."""
-        with torch.device("meta"):
-            module = self.build()
-        stray = [name for name, tensor in module.state_dict().items() if tensor.device.type != "meta"]
-        if stray:
-            fail(f"built under the meta device, yet not on it: {', '.join(stray)}")
-        maps, size = meta_maps(module, self.shape)
-        for name, fmap in maps.items():
-            _check_map(name, fmap, module.outputs[name], size, self.shape[0])
-
-
-def meta_maps(module: Extractor, shape: tuple[int, int, int, int, int]) -> tuple[dict[str, FeatureMap], Any]:
-    """Outputs of an extractor on the meta device, and the clip's (frames, height, width).
-
-    Preprocessing runs on the CPU: resizing is not the network's, and not every kernel of it has a meta form.
-    """
-    window = plan_windows(shape[1], module.clip)[0]
-    raw = window.take(fake_video(shape))
-    clip = apply(lambda tensor: tensor.to("meta"), module.preprocess(raw))
-    with torch.no_grad():
-        return module(clip), (window.length, *fit_frames(raw, module.clip).shape[-2:])
-
-
-def video_shape(clip: ClipFormat) -> tuple[int, int, int, int, int]:
-    """A small raw video (B, T, C, H, W) for a clip format: one window of frames of its size."""
-    length = plan_windows(clip.frames or min(16, clip.max_frames), clip)[0].length
-    side = -(-64 // clip.size_multiple) * clip.size_multiple
-    height, width = clip.size or (side, side + clip.size_multiple)
-    return 2, length, max(len(clip.mean), len(clip.std), 3), height, width
-
-
-def _check_map(name: str, fmap: FeatureMap, info: FeatureInfo, size: tuple[int, int, int], batch: int) -> None:
-    expected = (batch, *info.shape(*size))
-    what = f"output {name!r} of a clip of {size[0]} frames of {size[1]}x{size[2]}"
-    if tuple(fmap.data.shape) != expected:
-        fail(f"{what} is {tuple(fmap.data.shape)}; declared is {expected} (B, D, T', H', W')")
-    if fmap.times.dim() != 1 or fmap.times.shape[0] != expected[2]:
-        fail(f"{what} has times {tuple(fmap.times.shape)}; expected ({expected[2]},)")
-    if fmap.times.device.type == "meta":
-        return
-    if not bool((fmap.times.diff() > 0).all()):
-        fail(f"{what}: times do not increase: {fmap.times.tolist()}")
-    if float(fmap.times[0]) < 0 or float(fmap.times[-1]) > size[0] - 1:
-        fail(f"{what}: times leave the clip: {fmap.times.tolist()}")
 
 
 def _numel(value: Any) -> int:

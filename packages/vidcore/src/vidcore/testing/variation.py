@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 import pytest
-import torch
 
 from vidcore.errors import ConfigError, ShapeError, WiringError
 from vidcore.testing._options import alternatives, extra
@@ -23,10 +22,6 @@ class VariationConformance(ComponentConformance):
     not_options: ClassVar[tuple[str, ...]] = ()
     """Options that other checks cover."""
 
-    def construct(self, config: Any) -> Any:
-        """The component with validated options."""
-        raise TypeError(f"{type(self).__name__} does not say how its component is constructed")
-
     def observe(self, built: Any) -> Iterator[Any]:
         """Everything by which an option can make itself felt, the cheapest first."""
         raise TypeError(f"{type(self).__name__} does not say what of its component can be seen")
@@ -35,16 +30,12 @@ class VariationConformance(ComponentConformance):
         """Values worth trying that the option's schema cannot know."""
         return ()
 
-    def build(self, **options: Any) -> Any:
-        """The component with the class's options changed by ``options``; random weights of seed 0."""
-        torch.manual_seed(0)
-        return self.construct(self.config(**options))
-
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """One check per option."""
         if "option" in metafunc.fixturenames:
             names = [name for name in options_of(type(self)) if name not in self.not_options]
-            metafunc.parametrize("option", names)
+            none = pytest.param("", marks=pytest.mark.skip(reason="it has no options"), id="none")
+            metafunc.parametrize("option", names or [none])
 
     def test_options(self, option: str) -> None:
         """Every option changes something: output, shapes, parameters, clip, or what happens in training."""
