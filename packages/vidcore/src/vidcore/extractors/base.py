@@ -142,7 +142,8 @@ def _real(fmap: FeatureMap, info: FeatureInfo, last_frame: int) -> FeatureMap:
     """Without the steps that begin after the last real frame of a held window."""
     half = ((info.stride[0] or 1) - 1) / 2
     kept = max(int((fmap.times - half <= last_frame).sum()), 1) if info.stride[0] else fmap.steps
-    return FeatureMap(fmap.data[:, :, :kept], fmap.times[:kept])
+    # The centre of a long step may lie past the video; half a frame is as far as the last frame reaches.
+    return FeatureMap(fmap.data[:, :, :kept], fmap.times[:kept].clamp(max=last_frame + 0.5))
 
 
 def _shifted(fmap: FeatureMap, frames: int) -> FeatureMap:
