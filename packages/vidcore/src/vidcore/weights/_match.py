@@ -40,7 +40,7 @@ def match(
         grids: grids of position tables that the extractor declares.
     """
     found = Match()
-    first = next((name for name, target in wanted.items() if target.ndim >= 4), None)
+    first = next((n for n, target in wanted.items() if target.ndim in (4, 5) and n.endswith("weight")), None)
     for name, target in wanted.items():
         if name not in published:
             continue

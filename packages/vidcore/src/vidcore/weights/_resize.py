@@ -63,8 +63,9 @@ def _resize_convolution(kernel: Tensor, wanted: tuple[int, ...], first: bool) ->
     if kernel.ndim == 4 and len(wanted) == 5:
         kernel = inflate(kernel, wanted[2])
         rules.append(f"2D to 3D, repeated {wanted[2]} times and divided")
-    # Pixels enter as three channels; a kernel that reads one or two is one of pixels only where it comes first.
-    if kernel.ndim == len(wanted) and kernel.shape[1] != wanted[1] and (kernel.shape[1] == 3 or first):
+    # Pixels enter as three channels; a kernel that reads one or two (grey, flow) is one of pixels where it comes first.
+    pixels = kernel.shape[1] == 3 or (first and kernel.shape[1] < 3)
+    if pixels and kernel.ndim == len(wanted) and kernel.shape[1] != wanted[1]:
         rules.append(f"{kernel.shape[1]} to {wanted[1]} input channels")
         kernel = adapt_channels(kernel, wanted[1])
     return (kernel, ", ".join(rules)) if rules and tuple(kernel.shape) == wanted else None
