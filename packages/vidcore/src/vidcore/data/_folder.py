@@ -66,11 +66,10 @@ def _subfolders(folder: Path) -> list[Path]:
 
 def _videos(folder: Path, *, deep: bool) -> list[Path]:
     found = folder.rglob("*") if deep else folder.iterdir()
-    return sorted(
-        path
-        for path in found
-        if path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    visible = (
+        path for path in found if not any(part.startswith((".", "__")) for part in path.relative_to(folder).parts)
     )
+    return sorted(path for path in visible if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
 
 
 def _known() -> str:

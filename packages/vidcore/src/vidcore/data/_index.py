@@ -76,19 +76,18 @@ def table_from_packets(source: PacketSource) -> FrameTable | None:
         or not records[0].starts
     ):
         return None
+    ticks = _ticks(source)
     if source.codec == MPEG4:
         order = _mpeg4_order(records, shown)
-        ticks = [record.pts if record.pts is not None else record.dts for record in records]
+    elif source.container.format.name == "avi" and source.decoder.has_b_frames:
+        return None  # AVI stores no presentation times: only MPEG-4's own headers give the order of reordered frames
     else:
-        if source.container.format.name == "avi" and source.decoder.has_b_frames:
-            return None  # AVI stores no presentation times, and what FFmpeg guesses for reordered frames is unreliable
-        ticks = [record.pts for record in records]
         order = sorted(shown, key=lambda i: (ticks[i] is None, ticks[i]))
-    chosen = [ticks[i] for i in order]
-    if any(tick is None for tick in chosen) or len(set(chosen)) != len(chosen):
+    chosen = [tick for i in order if (tick := ticks[i]) is not None]
+    if len(set(chosen)) != len(order) or _leads(records, ticks, order):
         return None
-    # MPEG-4's own order is exact where the packets' times are a guess: the k-th picture shown gets the k-th time.
-    return _table(source, order, sorted(tick for tick in chosen if tick is not None))
+    # Sorted: MPEG-4's own order is exact where the packets' times are not, and the k-th picture has the k-th time.
+    return _table(source, order, sorted(chosen))
 
 
 def table_from_decoding(source: PacketSource, shown: list[tuple[int | None, int | None]]) -> FrameTable:
@@ -96,6 +95,13 @@ def table_from_decoding(source: PacketSource, shown: list[tuple[int | None, int 
 
     Where the clock steps back (joined MPEG-TS files) it goes on one frame after the frame before.
     """
+    packets = [packet for packet, _ in shown]
+    known = [packet for packet in packets if packet is not None]
+    sequential = len(set(known)) != len(packets)
+    where = list(range(len(packets))) if sequential else known
+    if source.container.format.name == "avi" and not sequential:
+        slots = _ticks(source)
+        return _table(source, where, sorted(slots[packet] or 0 for packet in known))
     step = _frame_ticks(source)
     ticks: list[int] = []
     offset = 0
@@ -105,10 +111,7 @@ def table_from_decoding(source: PacketSource, shown: list[tuple[int | None, int 
             offset += ticks[-1] + step - tick
             tick = ticks[-1] + step
         ticks.append(tick)
-    packets = [packet for packet, _ in shown]
-    known = [packet for packet in packets if packet is not None]
-    sequential = len(set(known)) != len(packets)
-    return _table(source, list(range(len(packets))) if sequential else known, ticks, sequential=sequential)
+    return _table(source, where, ticks, sequential=sequential)
 
 
 def check_complete(source: PacketSource) -> None:
@@ -156,6 +159,23 @@ def _gif_ends(source: PacketSource) -> bool:
     with source.path.open("rb") as file:
         file.seek(max(0, source.path.stat().st_size - 64))
         return file.read().rstrip(b"\x00").endswith(b";")
+
+
+def _ticks(source: PacketSource) -> list[int | None]:
+    """When each packet's frame is shown. AVI has one slot a frame and no other time: the k-th shown takes the k-th."""
+    if source.container.format.name == "avi":
+        return [record.dts for record in source.records]
+    if source.codec == MPEG4:
+        return [record.dts if record.pts is None else record.pts for record in source.records]
+    return [record.pts for record in source.records]
+
+
+def _leads(records: list[PacketRecord], ticks: list[int | None], order: list[int]) -> bool:
+    """Whether frames are shown before the first random access point: cut from a longer file, they may not decode."""
+    if records[0].shows:
+        return order[0] != 0
+    first, start = ticks[order[0]], ticks[0]
+    return first is None or start is None or first < start
 
 
 def _mpeg4_order(records: list[PacketRecord], shown: list[int]) -> list[int]:

@@ -171,6 +171,10 @@ class PacketSource:
                 if self._kept is not None:
                     packet.opaque = (position,)
                     self._kept.append(packet)
+        except av.error.MemoryError as error:
+            raise VideoError(
+                self.path, "demux", f"after {len(records)} packets its index names one of impossible size", DAMAGED
+            ) from error
         except (av.FFmpegError, OSError) as error:
             raise VideoError(
                 self.path, "demux", f"after {len(records)} packets: {error.strerror or error}", DAMAGED
@@ -209,9 +213,8 @@ class PacketSource:
 
     def _read_again(self, first: int) -> Iterator[tuple[int, Packet[Any]]]:
         records = self.records
-        marks = {(record.pts, record.dts, record.size): position for position, record in enumerate(records)}
         start = records[first].dts if first else None
-        self._reopen()
+        marks = {(record.pts, record.dts, record.size): position for position, record in enumerate(records)}
         if start is not None and len(marks) == len(records):
             self.container.seek(start, stream=self.stream, backward=True)
             demuxed = self._demux()
@@ -223,7 +226,7 @@ class PacketSource:
                     yield position, packet
                     yield from enumerate(demuxed, first + 1)
                     return
-            self._reopen()
+        self._reopen()
         yield from enumerate(self._demux())
 
     def _reopen(self) -> None:

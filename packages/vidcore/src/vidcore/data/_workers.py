@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import queue
 import signal
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import IO, Any
 
 PROGRESS_KEY = "working"
+LAST_WORDS_BYTES = 4096
 
 
 def answers(
@@ -29,19 +33,27 @@ def answers(
     for position in range(len(requests)):
         todo.put(position)
     done: queue.SimpleQueue[tuple[int, dict[str, Any]] | BaseException] = queue.SimpleQueue()
-    pool = [_Worker(command, timeout_seconds) for _ in range(min(max(1, workers), len(requests)))]
-    threads = [threading.Thread(target=_serve, args=(worker, requests, todo, done), daemon=True) for worker in pool]
-    try:
-        for thread in threads:
-            thread.start()
-        for _ in range(len(requests)):
-            answer = done.get()
-            if isinstance(answer, BaseException):
-                raise answer
-            yield answer
-    finally:
-        for worker in pool:
-            worker.close()
+    with contextlib.ExitStack() as files:
+        pool = [
+            _Worker(command, timeout_seconds, files.enter_context(tempfile.TemporaryFile()))
+            for _ in range(min(max(1, workers), len(requests)))
+        ]
+        threads = [threading.Thread(target=_serve, args=(worker, requests, todo, done)) for worker in pool]
+        try:
+            for thread in threads:
+                thread.start()
+            for _ in range(len(requests)):
+                answer = done.get()
+                if isinstance(answer, BaseException):
+                    raise answer
+                yield answer
+        finally:
+            for worker in pool:
+                worker.close()
+            for worker, thread in zip(pool, threads, strict=True):
+                if thread.ident is not None:
+                    thread.join()
+                worker.release()
 
 
 def _serve(
@@ -61,46 +73,62 @@ def _serve(
 
 
 class _Worker:
-    """One process, started again when it is gone."""
+    """One process, started again when it is gone. ``ask`` is for one thread; ``close`` may come from another."""
 
-    def __init__(self, command: Sequence[str], timeout_seconds: float) -> None:
+    def __init__(self, command: Sequence[str], timeout_seconds: float, complaints: IO[bytes]) -> None:
         self.command = list(command)
         self.timeout_seconds = timeout_seconds
         self.closed = False
-        self.process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[str] | None = None
+        self._complaints = complaints
+        self._lock = threading.Lock()
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """Send one request and wait for its answer."""
-        if self.process is None:
-            self.process = subprocess.Popen(
-                self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                encoding="utf-8",
-            )  # fmt: skip
-        process = self.process
+        process = self._running()
+        if process is None:
+            return {"stage": "crash", "reason": "the pass was ended"}
         silent = threading.Event()
-        line = ""
         try:
             if process.stdin is None or process.stdout is None:
                 raise OSError("the process has no pipes")
             process.stdin.write(json.dumps(request) + "\n")
             process.stdin.flush()
-            while line := self._line(process, silent):
+            while line := self._line(process, process.stdout, silent):
                 answer: dict[str, Any] = json.loads(line)
                 if PROGRESS_KEY not in answer:
                     return answer
         except (BrokenPipeError, json.JSONDecodeError):
-            line = ""  # it died over the request, or in the middle of a line
-        self._end()
+            silent.clear()  # it died over the request, or in the middle of a line
+        self._end(process)
         if silent.is_set():
             return {"stage": "timeout", "reason": f"the decoder said nothing for {self.timeout_seconds:g} s"}
-        return {"stage": "crash", "reason": f"the decoder's process {_ending(process.returncode)}"}
+        return {"stage": "crash", "reason": f"the decoder's process {_ending(process.returncode)}{self._last_words()}"}
 
     def close(self) -> None:
-        """End the process, whatever it is doing."""
-        self.closed = True
-        self._end()
+        """End the process, whatever it is doing; no other is started."""
+        with self._lock:
+            self.closed = True
+            if self._process is not None:
+                self._process.kill()
 
-    def _line(self, process: subprocess.Popen[str], silent: threading.Event) -> str:
+    def release(self) -> None:
+        """Free what the ended process held; after ``close``, when ``ask`` has returned."""
+        if self._process is not None:
+            self._end(self._process)
+
+    def _running(self) -> subprocess.Popen[str] | None:
+        with self._lock:
+            if self.closed:
+                return None
+            if self._process is None:
+                self._process = subprocess.Popen(
+                    self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._complaints, text=True,
+                    encoding="utf-8",
+                )  # fmt: skip
+            return self._process
+
+    def _line(self, process: subprocess.Popen[str], output: IO[str], silent: threading.Event) -> str:
         def kill() -> None:
             silent.set()
             process.kill()
@@ -108,25 +136,27 @@ class _Worker:
         watchdog = threading.Timer(self.timeout_seconds, kill)
         watchdog.start()
         try:
-            return process.stdout.readline() if process.stdout else ""
+            return output.readline()
         finally:
             watchdog.cancel()
 
-    def _end(self) -> None:
-        process, self.process = self.process, None
-        if process is not None:
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    _close_quietly(pipe)
+    def _end(self, process: subprocess.Popen[str]) -> None:
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):  # what was still to be written has no reader any more
+                    pipe.close()
+        self._process = None
 
-
-def _close_quietly(pipe: Any) -> None:
-    try:
-        pipe.close()
-    except BrokenPipeError:
-        return  # what was still to be written has no reader any more
+    def _last_words(self) -> str:
+        """The last line the process wrote to its standard error, which is then emptied for the next one."""
+        size = self._complaints.seek(0, os.SEEK_END)
+        self._complaints.seek(max(0, size - LAST_WORDS_BYTES))
+        lines = self._complaints.read().decode("utf-8", "replace").strip().splitlines()
+        self._complaints.seek(0)
+        self._complaints.truncate()
+        return f" ({lines[-1].strip()})" if lines else ""
 
 
 def _ending(code: int) -> str:
