@@ -1,0 +1,47 @@
+"""Declares the TimeSformer extractors. Read by ``vidcore list-models``, so: no torch here."""
+
+from __future__ import annotations
+
+from vidcore.plugin import ClipFormat, ExtractorSpec, FeatureInfo, WeightsInfo, hookimpl
+
+from .variants import VARIANTS, Variant
+
+
+@hookimpl
+def vidcore_extractors() -> list[ExtractorSpec]:
+    """Every variant of the table."""
+    return [_spec(name, variant) for name, variant in VARIANTS.items()]
+
+
+def _spec(name: str, v: Variant) -> ExtractorSpec:
+    grid = FeatureInfo(v.width, (1, 16, 16))
+    pooled = FeatureInfo(v.width, (None, None, None))
+    return ExtractorSpec(
+        name=name,
+        target="vidplug_timesformer.extractor:TimesformerExtractor",
+        config="vidplug_timesformer.config:TimesformerConfig",
+        summary=f"video ViT, attention over time then space in each of {v.depth} blocks, width {v.width}",
+        reference="arXiv:2102.05095",
+        licence="Apache-2.0",
+        outputs={n: pooled if n == "cls" else grid for n in v.outputs},
+        clip=ClipFormat(
+            frames=v.frames,
+            stride_frames=32,
+            size=(v.size, v.size),
+            mean=(0.45, 0.45, 0.45),
+            std=(0.225, 0.225, 0.225),
+            overlap_frames=v.frames // 4,
+        ),
+        parameters=v.parameters,
+        weights=tuple(
+            WeightsInfo(
+                tag=w.tag,
+                source=f"hf:facebook/timesformer-base-finetuned-{w.tag}/pytorch_model.bin",
+                licence="CC-BY-NC-4.0",
+                trained_on=w.trained_on,
+                score=w.score,
+            )
+            for w in v.weights
+        ),
+        default=name == "timesformer/base",
+    )
