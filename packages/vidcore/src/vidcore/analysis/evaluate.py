@@ -15,12 +15,13 @@ from vidcore.data.inspect import inspect_source
 from vidcore.data.manifest import Row, read_source
 from vidcore.data.targets import class_targets, multilabel_targets
 from vidcore.errors import RunError
+from vidcore.training.batches import Predictions
 from vidcore.training.loader import ClipLoader, ClipSplit
 from vidcore.training.progress import Progress
 from vidcore.training.results import judge_predictions
 from vidcore.training.run import RunFolder, open_run
 from vidcore.training.trained import TrainedModel, load, sampling_of
-from vidcore.training.trainer import Predictions, Trainer
+from vidcore.training.trainer import Trainer
 
 MISTAKES = 20
 

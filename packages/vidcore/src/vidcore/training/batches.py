@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -56,6 +56,32 @@ class BatchSource(Protocol):
     def batches(self, plan: Sequence[Sequence[int]], epoch: int) -> Iterator[Batch]:
         """One batch per entry of ``plan``, in its order. ``epoch`` is what random clips depend on."""
         ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingData:
+    """The splits as the trainer reads them; without ``val`` the last epoch is the best one."""
+
+    train: BatchSource
+    val: BatchSource | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Predictions:
+    """What the model says about every clip of a source.
+
+    predictions   (N, ...) as the head's metrics read them: class probabilities (N, C) for classification
+    targets       (N,) or (N, C)
+    rows          number of each clip within its data
+    loss          mean over the clips
+    scores        the head's metrics
+    """
+
+    predictions: Tensor
+    targets: Tensor
+    rows: list[int]
+    loss: float
+    scores: dict[str, float] = field(default_factory=dict)
 
 
 def in_order(source: BatchSource, batch_size: int) -> list[list[int]]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from lightning_fabric import Fabric
 
 from vidcore.config import TrainConfig
 from vidcore.errors import ConfigError
+
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 
 def make_fabric(config: TrainConfig) -> Fabric:
@@ -34,7 +38,7 @@ def chosen_device(asked: str) -> str:
     return asked if asked != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def chosen_precision(config: TrainConfig) -> str:
+def chosen_precision(config: TrainConfig) -> Precision:
     """The precision asked for; by default bf16-mixed on a GPU that has it, else 32-true.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import Any, Self
 from vidcore.errors import VidcoreError
 
 
-class Interrupted(VidcoreError):
+class RunInterruptedError(VidcoreError):
     """Training was asked to stop; the message says how to go on."""
 
     exit_code = 130

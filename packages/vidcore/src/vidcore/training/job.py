@@ -13,13 +13,13 @@ from vidcore.catalog import FusionSpec, HeadSpec, ReadoutSpec, Registry, install
 from vidcore.config import RunConfig, component_config
 from vidcore.errors import RunError, VidcoreError
 from vidcore.model import VideoModel
-from vidcore.training.batches import BatchSource
+from vidcore.training.batches import BatchSource, TrainingData
 from vidcore.training.checkpoints import Checkpoints
 from vidcore.training.device import chosen_device, chosen_precision
 from vidcore.training.encoded import encode_once, feature_bytes
 from vidcore.training.environment import changes, describe_environment
 from vidcore.training.files import read_json, write_json
-from vidcore.training.interruption import Interrupted
+from vidcore.training.interruption import RunInterruptedError
 from vidcore.training.loader import ClipLoader, ClipSplit
 from vidcore.training.preparation import PreparedData, open_data, prepare_data, split_sizes, stored_data
 from vidcore.training.progress import Progress
@@ -29,7 +29,7 @@ from vidcore.training.seeding import seed_all
 from vidcore.training.summary import header
 from vidcore.training.tracking import CsvTracker, TensorBoardTracker, Tracker
 from vidcore.training.trained import sampling_of
-from vidcore.training.trainer import Trainer, TrainingData
+from vidcore.training.trainer import Trainer
 
 
 def train(config: RunConfig, *, show: bool = False, registry: Registry | None = None) -> RunFolder:
@@ -42,7 +42,7 @@ def train(config: RunConfig, *, show: bool = False, registry: Registry | None = 
 
     Raises:
         VidcoreError: a wrong name, option, video or split, before training; a loss that is not finite, a full disk.
-        Interrupted: Ctrl-C or SIGTERM; its message says how to go on.
+        RunInterruptedError: Ctrl-C or SIGTERM; its message says how to go on.
     """
     registry = registry or installed()
     check_names(config, registry)
@@ -237,12 +237,12 @@ def _last_words(run: RunFolder, progress: Progress) -> Iterator[None]:
     """Whatever ends the run is written to ``progress.json`` and the log, with what to do next."""
     try:
         yield
-    except (Interrupted, KeyboardInterrupt) as exc:
+    except (RunInterruptedError, KeyboardInterrupt) as exc:
         what = str(exc) or "stopped"
         kept = f"go on with: {run.resume_command}" if _can_resume(run) else "no step was finished"
         progress.end("stopped", what)
         progress.log(what)
-        raise Interrupted(f"{what}\n  {kept}") from exc
+        raise RunInterruptedError(f"{what}\n  {kept}") from exc
     except OSError as exc:
         full = exc.errno == errno.ENOSPC
         message = f"the disk is full ({exc})" if full else f"{type(exc).__name__}: {exc}"

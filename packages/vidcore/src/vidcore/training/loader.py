@@ -93,7 +93,7 @@ class ClipLoader:
         formats = [next(form for name, form in streams.items() if views[name] == kind) for kind in kinds]
         self._loader = DataLoader(
             ClipDataset(rows, sampling, formats, seed, size),
-            batch_sampler=_Plan(self),  # type: ignore[arg-type]
+            batch_sampler=_Plan(self),
             num_workers=self.workers,
             collate_fn=_collate,
             persistent_workers=self.workers > 0,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-Counts = NDArray[np.float64]
+Counts = NDArray[Any]
 
 RESAMPLES = 2000
 CALIBRATION_BINS = 15

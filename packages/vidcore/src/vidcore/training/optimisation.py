@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -74,5 +75,5 @@ def steps_of(order: list[int], batch_size: int, accumulate: int) -> list[list[li
         clips = order[first : first + batch_size]
         parts = min(accumulate, len(clips))
         bounds = [round(part * len(clips) / parts) for part in range(parts + 1)]
-        steps.append([clips[a:b] for a, b in zip(bounds, bounds[1:], strict=False)])
+        steps.append([clips[a:b] for a, b in pairwise(bounds)])
     return steps

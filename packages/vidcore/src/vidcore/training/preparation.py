@@ -46,8 +46,9 @@ class PreparedData:
     @property
     def info(self) -> TargetInfo:
         """What a head is told before training."""
-        kind = "multilabel" if self.multilabel else "class"
-        return TargetInfo(kind, self.targets.classes, self.targets.counts(self.splits.train))
+        return TargetInfo(
+            "multilabel" if self.multilabel else "class", self.targets.classes, self.targets.counts(self.splits.train)
+        )
 
     def as_dict(self, source: str) -> dict[str, Any]:
         """Plain data for ``data.json``."""

@@ -10,14 +10,14 @@ import numpy as np
 
 from vidcore.config import RunConfig
 from vidcore.heads.base import TargetInfo
-from vidcore.training.batches import BatchSource
+from vidcore.training.batches import BatchSource, Predictions
 from vidcore.training.files import replacing, write_json
 from vidcore.training.metrics import judge
 from vidcore.training.preparation import PreparedData
 from vidcore.training.run import RunFolder
 from vidcore.training.summary import parameter_counts, weights_facts
 from vidcore.training.trained import save_trained
-from vidcore.training.trainer import Predictions, Trainer
+from vidcore.training.trainer import Trainer
 
 
 def write_results(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -39,3 +40,24 @@ class TrainingState:
     def from_dict(cls, data: dict[str, Any]) -> TrainingState:
         """Take back what ``as_dict`` gave."""
         return cls(**data)
+
+    def is_beaten_by(self, score: float | None, loss: float | None, lower_is_better: bool) -> bool:
+        """Whether these validation numbers beat the best ones: by the score, and by the loss where that is equal.
+
+        Without a score (no validation clips) every epoch beats the one before.
+        """
+        best = self.best_score
+        if score is None or best is None or not math.isfinite(best):
+            return True
+        if score == best:
+            return loss is not None and self.best_loss is not None and loss < self.best_loss
+        return score < best if lower_is_better else score > best
+
+    def last_epoch_in_words(self, epochs: int) -> str:
+        """One line about the epoch that ended last, of ``epochs``."""
+        row = self.history[-1]
+        parts = [f"epoch {row['epoch']}/{epochs}"]
+        for name, value in row.items():
+            if name.endswith("loss") or name.startswith("val_"):
+                parts.append(f"{name.replace('_', ' ')} {value:.4f}")
+        return "  ".join(parts) + ("  (best so far)" if self.best_epoch == self.epoch else "")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -15,41 +14,15 @@ from vidcore.config import TrainConfig
 from vidcore.errors import RunError, TrainingError
 from vidcore.features import FeatureMap
 from vidcore.model import VideoModel
-from vidcore.training.batches import Batch, BatchSource, in_order
+from vidcore.training.batches import Batch, BatchSource, Predictions, TrainingData, in_order
 from vidcore.training.checkpoints import Checkpoints, load_trained_state, trained_state
 from vidcore.training.device import make_fabric
-from vidcore.training.interruption import Interrupted, Interruption
+from vidcore.training.interruption import Interruption, RunInterruptedError
 from vidcore.training.optimisation import adamw, epoch_order, steps_of, warmup_cosine
 from vidcore.training.progress import Progress
 from vidcore.training.seeding import restore_rng, rng_state
 from vidcore.training.state import Row, TrainingState
 from vidcore.training.tracking import Tracker
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TrainingData:
-    """The splits as the trainer reads them; without ``val`` the last epoch is the best one."""
-
-    train: BatchSource
-    val: BatchSource | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Predictions:
-    """What the model says about every clip of a source.
-
-    predictions   (N, ...) as the head's metrics read them: class probabilities (N, C) for classification
-    targets       (N,) or (N, C)
-    rows          number of each clip within its data
-    loss          mean over the clips
-    scores        the head's metrics
-    """
-
-    predictions: Tensor
-    targets: Tensor
-    rows: list[int]
-    loss: float
-    scores: dict[str, float] = field(default_factory=dict)
 
 
 class Trainer:
@@ -100,13 +73,15 @@ class Trainer:
 
         Raises:
             TrainingError: a loss that is not finite; the last checkpoint is from before it.
-            Interrupted: SIGINT or SIGTERM; a checkpoint was saved.
+            RunInterruptedError: SIGINT or SIGTERM; a checkpoint was saved.
             RunError: the disk is full, or ``resume`` is of another model.
         """
         config, steps = self.config, math.ceil(len(data.train) / self.config.batch_size)
-        self._optimizer: Any = self.fabric.setup_optimizers(adamw(self.model, config))
-        self._scheduler = warmup_cosine(self._optimizer.optimizer, config.epochs * steps, config.warmup)
-        self._metrics = self.model.head.metrics().to(self.fabric.device)
+        optimizer = adamw(self.model, config)
+        self._optimizer: Any = self.fabric.setup_optimizers(optimizer)
+        self._scheduler = warmup_cosine(optimizer, config.epochs * steps, config.warmup)
+        score = next(iter(self.model.head.metrics().values()))
+        self._lower_is_better = score.higher_is_better is False
         if resume is not None:
             self._restore(resume)
         self._progress.begin("training", config.epochs * steps, self.state.updates)
@@ -125,7 +100,8 @@ class Trainer:
         self._wrapped.eval()
         metrics = self.model.head.metrics().to(self.fabric.device)
         micro = math.ceil(self.config.batch_size / self.config.accumulate)
-        answers, targets, rows, loss = [], [], [], 0.0
+        rows: list[int] = []
+        answers, targets, loss = [], [], 0.0
         with self._progress.within(phase, len(source)):
             for batch in source.batches(in_order(source, micro), 0):
                 outputs, here = self._outputs(batch)
@@ -227,7 +203,7 @@ class Trainer:
         state.step, state.loss_sum, state.loss_clips = 0, 0.0, 0
         row["seconds"] = round(seconds, 3)
         state.history.append(row)
-        if self._is_best(score, loss):
+        if state.is_beaten_by(score, loss, self._lower_is_better):
             state.best_score, state.best_loss, state.best_epoch, state.stale = score, loss, state.epoch, 0
             # Before the resumable checkpoint: one that names a best epoch always finds its weights.
             self._checkpoints.save_best({"model": trained_state(self.model), "epoch": state.epoch})
@@ -236,17 +212,7 @@ class Trainer:
         self._save()
         for tracker in self._trackers:
             tracker.epoch(state.history)
-        self._progress.note(_as_line(row, self.config.epochs, best=state.best_epoch == state.epoch))
-
-    def _is_best(self, score: float | None, loss: float | None) -> bool:
-        """Whether the epoch beats the best one: by the head's first metric, and by the loss where that is equal."""
-        before = self.state.best_score
-        if score is None or before is None or not math.isfinite(before):
-            return True
-        if score == before:
-            return loss is not None and self.state.best_loss is not None and loss < self.state.best_loss
-        metric = next(iter(self._metrics.values()))
-        return score < before if metric.higher_is_better is False else score > before
+        self._progress.note(state.last_epoch_in_words(self.config.epochs))
 
     def _patience_is_over(self) -> bool:
         patience = self.config.patience
@@ -266,7 +232,7 @@ class Trainer:
 
     def _stop_if_asked(self, interruption: Interruption) -> None:
         if interruption.asked:
-            raise Interrupted(f"stopped in epoch {self.state.epoch + 1} after {self.state.updates} steps")
+            raise RunInterruptedError(f"stopped in epoch {self.state.epoch + 1} after {self.state.updates} steps")
 
     def _save(self) -> None:
         self._checkpoints.save_last(
@@ -297,11 +263,3 @@ class Trainer:
                 "it was written by another training of this run: train again under another --name"
             )
         load_trained_state(self.model, best["model"])
-
-
-def _as_line(row: Row, epochs: int, *, best: bool) -> str:
-    parts = [f"epoch {row['epoch']}/{epochs}"]
-    for name, value in row.items():
-        if name.endswith("loss") or name.startswith("val_"):
-            parts.append(f"{name.replace('_', ' ')} {value:.4f}")
-    return "  ".join(parts) + ("  (best so far)" if best else "")
