@@ -10,12 +10,12 @@ import numpy as np
 from vidcore.data.synth.paths import Array, Path, unit_vector
 
 # All in half-widths of the frame. An object's centre stays within LIMIT of the frame's centre on either axis; the rest
-# is for its radius: at most 0.14 on average over the clip (appearance.py) and a quarter more when nearest, 0.175.
+# is for its radius: at most 0.15 on average over the clip (render.py) and a fifth more when nearest, 0.18.
 LIMIT = 0.80
-_EXTENT = (0.27, 0.38)
-_PLACE_SD = 0.3
-# Distances from the path's centre, in path radii; at 5 the nearest point is at 4/5 of the mean distance.
-_DISTANCE = (5.0, 9.0)
+_EXTENT = (0.26, 0.37)
+_PLACE_SD = 0.34
+# Distances from the path's centre, in path radii; at 6 the nearest point is at 5/6 of the mean distance.
+_DISTANCE = (6.0, 10.0)
 _PLACES_PER_EXTENT = 8
 
 
@@ -59,13 +59,15 @@ def frame_path(path: Path, positions: Array, size: int, rng: np.random.Generator
     """Draws a camera that sees all of ``positions`` (T, 3), the jittered ``path``, in frames of ``size`` x ``size``.
 
     The view is uniform over the directions the path allows, with any roll, so that "down" is nowhere in particular.
+
     Focal length and principal point follow one rule for all classes, chosen so that the place of the object in one
     frame hardly depends on the class. A moving object passes the middle of a line half way through a clip and never
-    passes the middle of a circle, so framing each path by its bounding box gives the class away (a classifier that
-    sees one position is right in 40 % of clips, where chance is 25 %). Here the fourth-power mean of the distance
-    from the path's centroid is what the focal length fixes, which weighs the far ends of a line as much as the rim
-    of a circle; the point half way between the centroid and the object's place at half time is what a Gaussian draw
-    puts somewhere in the frame; and the Gaussian is wide against the difference that remains. Together: 27 %.
+    passes the middle of a circle, so framing each path by its bounding box gives the class away: gradient-boosted
+    trees that see the middle position alone were right in 40 % of clips, where chance is 25 %. Here the focal length
+    fixes the fourth-power mean of the distance from the path's centroid, which weighs the far ends of a line as much
+    as the rim of a circle. A Gaussian draw then puts somewhere in the frame the point half way between that centroid
+    and the object's place at half time, and is wide against the differences that remain. The same trees are now
+    right in 28 % of clips at the worst moment, with the apparent size to help them.
     """
     radius = float(np.linalg.norm(positions, axis=1).max())
     while True:

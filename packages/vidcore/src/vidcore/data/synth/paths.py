@@ -98,8 +98,8 @@ def _parabolic(frames: int, rng: np.random.Generator) -> Path:
     heading = rng.uniform(0, 2 * np.pi)
     forward = np.array([np.cos(heading), np.sin(heading), 0.0])
     speed, apex_time = rng.uniform(1.6, 2.4), rng.uniform(0.35, 0.65)
-    # Half a clip after the apex the object has fallen 0.7 to 1.4 times the length of ground it covers in the clip.
-    gravity = 8.0 * speed * rng.uniform(0.7, 1.4)
+    # Half a clip after the apex the object has fallen 0.5 to 1.1 times the length of ground it covers in the clip.
+    gravity = 8.0 * speed * rng.uniform(0.5, 1.1)
     since_apex = _fraction(frames)[:, None] - apex_time
     apex = np.array([0.0, 0.0, gravity / 16])
     positions = apex + since_apex * speed * forward - 0.5 * gravity * since_apex**2 * np.array([0.0, 0.0, 1.0])

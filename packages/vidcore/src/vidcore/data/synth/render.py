@@ -65,7 +65,8 @@ def draw_appearance(rng: np.random.Generator) -> Appearance:
     light = unit_vector(rng)
     light[2] = -abs(light[2])  # towards the camera, or the object would be seen from its dark side
     return Appearance(
-        radius=_round(rng.uniform(0.04, 0.07)),
+        # Without hard ends: perspective pushes a radius past them only in motions that come nearer, which would show.
+        radius=_round(rng.triangular(0.035, 0.055, 0.075)),
         colour=_rounded(colour),
         light=_rounded(light),
         shading=_round(rng.uniform(0.0, 0.5)),
