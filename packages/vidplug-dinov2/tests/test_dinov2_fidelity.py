@@ -6,7 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from vidcore import create
-from vidcore.catalog import installed
+from vidcore.catalog import installed, load_target
+from vidcore.config import component_config
 from vidcore.errors import ConfigError
 from vidcore.features import FeatureMap
 from vidplug_dinov2.variants import VARIANTS
@@ -100,9 +101,13 @@ def test_a_size_that_is_no_multiple_of_the_patch_is_refused():
 
 def test_satellite_weights_bring_their_own_statistics():
     spec = installed().find("extractor", "dinov3/vitl16")[0].spec
-    satellite = next(w for w in spec.weights if w.tag == "sat493m")
-    assert satellite.clip.mean == (0.430, 0.411, 0.296)
-    assert spec.clip.mean == (0.485, 0.456, 0.406)
+    means = {}
+    for tag in ("lvd1689m", "sat493m"):
+        assert tag in {w.tag for w in spec.weights}
+        with torch.device("meta"):
+            extractor = load_target(spec)(spec, component_config(spec, {"weights": tag}))
+        means[tag] = extractor.clip.mean
+    assert means == {"lvd1689m": (0.485, 0.456, 0.406), "sat493m": (0.430, 0.411, 0.296)}
 
 
 @pytest.mark.parametrize("name", ["dinov2/vits14_test", "dinov2/vits14_reg_test"])

@@ -164,6 +164,23 @@ def test_names_of_either_transformers_version_lead_to_the_installed_ones(name):
     assert set(from_own) == set(own) and all(torch.equal(from_own[key], own[key]) for key in own)
 
 
+@pytest.mark.parametrize("name", ["dinov2/vits14_reg_test", "dinov2/vitg14_test"])
+def test_a_run_saved_under_another_transformers_version_loads(name):
+    saved, other = create(name), create(name)
+    own = {key.removeprefix("network."): value for key, value in saved.state_dict().items()}
+    # Whichever the installed version is, one of the two sets of names is the other version's.
+    for foreign in ("attention.attention.query", "attention.q_proj"):
+        state = convert_v2(own, [f"encoder.layer.0.{foreign}.weight"])
+        state = {f"extractors.0.network.{key}": value for key, value in state.items()}
+        model = torch.nn.Module()
+        model.extractors = torch.nn.ModuleList([other])
+        assert model.load_state_dict(state) == ([], [])
+        assert all(torch.equal(other.state_dict()[key], value) for key, value in saved.state_dict().items())
+        other.load_state_dict(create(name).state_dict())
+    with pytest.raises(RuntimeError, match=r"Missing key.*network\.layernorm\.bias"):
+        other.load_state_dict({key: value for key, value in saved.state_dict().items() if "layernorm.bias" not in key})
+
+
 def original_v3(v, generator):
     """Random tensors under the names and shapes of ``dinov3_vit*16_pretrain_*.pth``."""
     d = v.width

@@ -48,6 +48,7 @@ class FrameTransformer(Extractor):
         self.network = self._build()
         # Used in masked pretraining only: no feature depends on it, so it must not wait for a gradient.
         self.network.embeddings.mask_token.requires_grad_(False)
+        self.register_load_state_dict_pre_hook(_use_installed_names)
 
     @abstractmethod
     def _build(self) -> Any:
@@ -151,6 +152,18 @@ class Dinov3Extractor(FrameTransformer):
     def convert(self, published: dict[str, Tensor]) -> dict[str, Tensor]:
         """The hub's safetensors and the authors' ``dinov3_vit*16_pretrain_*.pth`` alike."""
         return _own(convert_v3(published, self.network.state_dict()))
+
+
+def _use_installed_names(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    """A state saved under another version of transformers gets this version's names before it is loaded."""
+    assert isinstance(module, FrameTransformer)
+    saved = {name: state[name] for name in state if name.startswith(f"{prefix}network.")}
+    if saved.keys() <= {f"{prefix}{name}" for name, _ in module.named_parameters()}:
+        return
+    for name in saved:
+        del state[name]
+    renamed = module.convert({name.removeprefix(prefix): value for name, value in saved.items()})
+    state.update({f"{prefix}{name}": value for name, value in renamed.items()})
 
 
 def _own(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
