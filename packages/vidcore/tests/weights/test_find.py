@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from vidcore.catalog import WeightsInfo
+from vidcore.catalog import ExtractorSpec, WeightsInfo, installed
 from vidcore.errors import WeightsError
 from vidcore.weights import cache_dir, check_digest, find_weights, place_of
 from vidcore.weights._places import HubFile, UrlFile
@@ -269,3 +269,19 @@ def test_timm_weights():
         place_of("timm:no_such_network")
     with pytest.raises(WeightsError, match="Invalid pretrained tag"):
         place_of("timm:vit_base_patch16_224.no_such_tag")
+
+
+def test_every_installed_source_is_understood():
+    """Each published source names a file that this machine's libraries know where to put."""
+    specs = [entry.spec for entry in installed().entries("extractor")]
+    sources = {info.source for spec in specs if isinstance(spec, ExtractorSpec) for info in spec.weights}
+    for source in sources:
+        place = place_of(source)
+        assert place is not None, source
+        assert place.candidates()[0].is_relative_to(cache_dir()), source
+
+
+def test_cache_that_cannot_be_written(server, caches):
+    put(caches["own"])
+    with pytest.raises(WeightsError, match="Not a directory"):
+        UrlFile(server + "net.pth").fetch()

@@ -152,7 +152,7 @@ def _report(spec: ExtractorSpec, found: FoundFile, sha256: str, verified: bool, 
     return WeightsReport(
         extractor=spec.name,
         source=found.source,
-        file=str(found.path),
+        file=str(found.path.absolute()),
         sha256=sha256,
         verified=verified,
         matched=tuple(result.state),

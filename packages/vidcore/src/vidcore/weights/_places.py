@@ -165,8 +165,8 @@ class UrlFile:
         from torch.hub import download_url_to_file
 
         path = self.candidates()[0]
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             download_url_to_file(self.url, str(path), hash_prefix=self.sha256, progress=sys.stderr.isatty())
         # An address that does not parse is a ValueError, a wrong digest a RuntimeError, the network an OSError.
         except (OSError, RuntimeError, ValueError) as exc:

@@ -69,12 +69,19 @@ def weights_file(path: Path) -> Path:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a weights file; of a sharded one, that of its shards' bytes in order of their names."""
+    """SHA-256 of a weights file; of a sharded one, that of its shards' bytes in order of their names.
+
+    Raises:
+        WeightsError: the file cannot be read.
+    """
     total = hashlib.sha256()
-    for part in _shards(path) or [path]:
-        with part.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                total.update(chunk)
+    try:
+        for part in _shards(path) or [path]:
+            with part.open("rb") as file:
+                while chunk := file.read(1 << 20):
+                    total.update(chunk)
+    except OSError as exc:
+        raise WeightsError(f"cannot read {path}: {exc.strerror or exc}") from exc
     return total.hexdigest()
 
 
