@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.util import find_spec
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn, TypeVar
 
 import pytest
 import torch
@@ -17,6 +17,10 @@ from vidcore.testing._cold import NotImportableError, warm_imports
 from vidcore.testing._options import option_names, required_options
 
 EXEMPT = "exempt: "
+
+T = TypeVar("T")
+
+_memory: dict[str, Any] = {}
 
 
 def fail(message: str) -> NoReturn:
@@ -80,6 +84,16 @@ class ComponentConformance:
         """The component with the class's options changed by ``options``; random weights of seed 0."""
         torch.manual_seed(0)
         return self.construct(self.config(**options))
+
+    def remembered(self, what: str, make: Callable[[], T]) -> T:
+        """``make()``, made once for all checks of this class; forgotten when another class begins."""
+        if _memory.get("owner") is not type(self):
+            _memory.clear()
+            _memory["owner"] = type(self)
+        if what not in _memory:
+            _memory[what] = make()
+        found: T = _memory[what]
+        return found
 
     @pytest.fixture(autouse=True)
     def _leave_out_what_is_exempt(self, request: pytest.FixtureRequest) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import load_model, save_model
@@ -15,6 +15,15 @@ from vidcore.testing.variation import VariationConformance
 
 # Float32 sums of a different order (another batch size, another kernel) differ by about 1e-6 relative.
 CLOSE = 1e-4
+
+
+class FirstRun(NamedTuple):
+    """One pass of a network."""
+
+    module: Any
+    before: Any
+    inputs: Any
+    outputs: Any
 
 
 class ModuleConformance(VariationConformance):
@@ -53,45 +62,47 @@ class ModuleConformance(VariationConformance):
         with torch.no_grad():
             return apply(torch.clone, self.run(module, inputs))
 
+    def first_run(self) -> FirstRun:
+        """The network, its input before and after one pass, and the output: shared by the checks that need no more."""
+        return self.remembered("first run", self._first_run)
+
+    def _first_run(self) -> FirstRun:
+        module = self.ready()
+        inputs = self.inputs(module)
+        before = apply(torch.clone, inputs)
+        return FirstRun(module, before, inputs, self._seeded(module, inputs))
+
     def test_finite(self) -> None:
         """Outputs hold no NaN and no infinity."""
-        module = self.ready()
-        for path, tensor in leaves(self._seeded(module, self.inputs(module))):
+        for path, tensor in leaves(self.first_run().outputs):
             if not bool(tensor.isfinite().all()):
                 fail(f"{path} has {int((~tensor.isfinite()).sum())} values that are not finite")
 
+    def test_input_unchanged(self) -> None:
+        """The input is not written to."""
+        run = self.first_run()
+        for (path, a), (_, b) in zip(leaves(run.before), leaves(run.inputs), strict=True):
+            if not same(a, b):
+                fail(f"the input {path} was changed in place")
+
     def test_deterministic(self) -> None:
         """In eval mode the same input gives the same output, whatever the state of the random generator."""
-        module = self.ready()
-        inputs = self.inputs(module)
-        first = self._seeded(module, inputs)
+        run = self.first_run()
         with torch.no_grad():
             torch.manual_seed(2)
-            second = self.run(module, inputs)
-        for (path, a), (_, b) in zip(leaves(first), leaves(second), strict=True):
+            second = self.run(run.module, apply(torch.clone, run.before))
+        for (path, a), (_, b) in zip(leaves(run.outputs), leaves(second), strict=True):
             if difference(b, a) > 1e-6:
                 fail(f"{path} differs by {difference(b, a):.1e} between two runs on the same input in eval mode")
 
     def test_batch_rows(self) -> None:
         """A row's output does not depend on the other rows of its batch."""
-        module = self.ready()
-        inputs = self.inputs(module)
-        together = self._seeded(module, inputs)
+        run = self.first_run()
         for index in range(2):
-            alone = self._seeded(module, row(inputs, index))
-            for (path, a), (_, b) in zip(leaves(row(together, index)), leaves(alone), strict=True):
+            alone = self._seeded(run.module, row(apply(torch.clone, run.before), index))
+            for (path, a), (_, b) in zip(leaves(row(run.outputs, index)), leaves(alone), strict=True):
                 if difference(a, b) > CLOSE:
                     fail(f"row {index} of {path} differs by {difference(a, b):.1e} in a batch and alone: rows mix")
-
-    def test_input_unchanged(self) -> None:
-        """The input is not written to."""
-        module = self.ready()
-        inputs = self.inputs(module)
-        before = apply(torch.clone, inputs)
-        self._seeded(module, inputs)
-        for (path, a), (_, b) in zip(leaves(before), leaves(inputs), strict=True):
-            if not same(a, b):
-                fail(f"the input {path} was changed in place")
 
     def test_gradients(self) -> None:
         """A gradient that is not zero reaches every parameter that asks for one."""
@@ -117,10 +128,8 @@ class ModuleConformance(VariationConformance):
         stray = [name for name, tensor in module.state_dict().items() if tensor.device.type != "meta"]
         if stray:
             fail(f"built under the meta device, yet not on it: {', '.join(stray)}")
-        real = self.build()
-        for (path, a), (_, b) in zip(
-            leaves(self.run_on_meta(module)), leaves(self._seeded(real, self.inputs(real))), strict=True
-        ):
+        on_meta = self.run_on_meta(module)
+        for (path, a), (_, b) in zip(leaves(on_meta), leaves(self.first_run().outputs), strict=True):
             if a.shape != b.shape:
                 fail(f"{path} is {tuple(a.shape)} on the meta device and {tuple(b.shape)} on the CPU")
 
@@ -131,13 +140,12 @@ class ModuleConformance(VariationConformance):
 
     def test_safetensors(self, tmp_path: Path) -> None:
         """Saved and loaded into a module with other weights, it gives the same output."""
-        module = self.ready()
-        inputs = self.inputs(module)
-        expected = self._seeded(module, inputs)
-        save_model(module, str(tmp_path / "model.safetensors"))
+        run = self.first_run()
+        save_model(run.module, str(tmp_path / "model.safetensors"))
         torch.manual_seed(4)
         other = self.construct(self.config()).eval()
         load_model(other, tmp_path / "model.safetensors")
-        for (path, a), (_, b) in zip(leaves(expected), leaves(self._seeded(other, inputs)), strict=True):
+        after = self._seeded(other, apply(torch.clone, run.before))
+        for (path, a), (_, b) in zip(leaves(run.outputs), leaves(after), strict=True):
             if difference(b, a) > CLOSE:
                 fail(f"{path} differs by {difference(b, a):.1e} after saving and loading: some state is not saved")
