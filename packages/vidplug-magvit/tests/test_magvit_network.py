@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from vidcore.testing import fill_published, golden_clip, relative_error
 from vidplug_magvit.architecture import VIDEO_262144, VIDEO_SMALL, VIDEO_TEST, TokenizerConfig
 from vidplug_magvit.blocks import CausalConv3d, GroupNorm, latent_statistics
 from vidplug_magvit.encoder import Encoder
 from vidplug_magvit.network import Tokenizer
 from vidplug_magvit.quantiser import LookupFreeQuantiser
-
-from .golden_fill import fill_published, golden_clip, relative_error
 
 GOLDEN = Path(__file__).parent / "golden"
 FRAME_WISE = replace(VIDEO_TEST, norm_scope="frame")

@@ -19,13 +19,17 @@ class Tokenizer(nn.Module):
 
     Input   (B, 3, 4k + 1, H, W), RGB in [-1, 1]
     Codes   (B, k + 1, ceil(H / 8), ceil(W / 8)), int64 in [0, 2^18)
+
+    Args:
+        config: the architecture.
+        decoder: whether to build the decoder; without it, videos can be encoded only.
     """
 
-    def __init__(self, config: TokenizerConfig = VIDEO_262144) -> None:
+    def __init__(self, config: TokenizerConfig = VIDEO_262144, *, decoder: bool = True) -> None:
         super().__init__()
         self.config = config
         self.encoder = Encoder(config)
-        self.decoder = Decoder(config)
+        self.decoder = Decoder(config) if decoder else None
         self.quantiser = LookupFreeQuantiser(config.z_channels)
 
     def forward(self, video: Tensor) -> Tensor:
@@ -38,10 +42,9 @@ class Tokenizer(nn.Module):
             (B, 3, 4k + 1, 8 ceil(H / 8), 8 ceil(W / 8)), not clamped.
 
         Raises:
-            ValueError: the clip is not 5D or its length is not 4k + 1.
+            ValueError: the clip is not 5D or its length is not 4k + 1, or there is no decoder.
         """
-        out: Tensor = self.decoder(self.quantiser(self.encoder(video)))
-        return out
+        return self._decoded(self.quantiser(self.encoder(video)))
 
     def encode(self, video: Tensor) -> Tensor:
         """Codes of a video.
@@ -67,7 +70,7 @@ class Tokenizer(nn.Module):
             (B, 3, 4 (T' - 1) + 1, 8 H', 8 W') in the dtype of the weights.
 
         Raises:
-            ValueError: not a 4D integer tensor, or a code outside the codebook.
+            ValueError: not a 4D integer tensor, a code outside the codebook, or there is no decoder.
         """
         if codes.ndim != 4 or codes.dtype.is_floating_point or codes.dtype in (torch.bool, torch.complex64):
             raise ValueError(f"expected integer codes (B, T, H, W), got {codes.dtype} of shape {tuple(codes.shape)}")
@@ -77,6 +80,11 @@ class Tokenizer(nn.Module):
             low, high = int(codes.min()), int(codes.max())
             if low < 0 or high >= self.config.codebook_size:
                 raise ValueError(f"codes from {low} to {high} are outside [0, {self.config.codebook_size})")
-        dtype = self.decoder.conv_in.conv_1.weight.dtype
-        out: Tensor = self.decoder(self.quantiser.latents(codes, dtype))
+        dtype = self.encoder.conv_in.conv_1.weight.dtype
+        return self._decoded(self.quantiser.latents(codes, dtype))
+
+    def _decoded(self, latents: Tensor) -> Tensor:
+        if self.decoder is None:
+            raise ValueError("the tokenizer was built with decoder=False; build it with decoder=True")
+        out: Tensor = self.decoder(latents)
         return out
