@@ -102,11 +102,13 @@ class FactorisedViViT(nn.Module):
                 block without registers, ``output`` that of the last temporal block after the final norm, if any.
 
         Returns:
-            The maps asked for, each (B, D, T', H', W'), in the order of the network.
+            The maps asked for, each (B, D, T', H', W'), in the order of the network; what lies behind the last one
+            is not run.
 
         Raises:
             ValueError: a name is unknown, or the clip does not fit.
         """
+        wanted = set(names)
         unknown = [name for name in names if name not in self.layers]
         if unknown:
             raise ValueError(f"no layer named '{unknown[0]}'; there are {', '.join(self.layers)}")
@@ -118,11 +120,14 @@ class FactorisedViViT(nn.Module):
         tokens = self.tokenizer(clip)
         batch, _, cells, width = tokens.shape
 
-        def keep(name: str, tokens: Tensor) -> None:
+        def keep(name: str, tokens: Tensor) -> bool:
+            """Whether that was the last layer asked for."""
             if name in names:
                 kept[name] = tokens.permute(0, 3, 1, 2).reshape(batch, width, steps, rows, columns)
+            return len(kept) == len(wanted)
 
-        keep("tokens", tokens)
+        if keep("tokens", tokens):
+            return kept
 
         sequences, angles = self.spatial_position(tokens.flatten(0, 1), (rows, columns))
         sequences, angles = self._add_registers(sequences, angles)
@@ -130,13 +135,15 @@ class FactorisedViViT(nn.Module):
         for i, block in enumerate(self.spatial_blocks):
             sequences = self._run(block, sequences, angles)
             tokens = sequences[:, count:].reshape(batch, steps, cells, width)
-            keep(f"spatial{i}", tokens)
+            if keep(f"spatial{i}", tokens):
+                return kept
 
         sequences, angles = self.temporal_position(tokens.transpose(1, 2).flatten(0, 1), (steps,))
         for i, block in enumerate(self.temporal_blocks):
             sequences = self._run(block, sequences, angles)
             tokens = sequences.reshape(batch, cells, steps, width).transpose(1, 2)
-            keep(f"temporal{i}", tokens)
+            if keep(f"temporal{i}", tokens):
+                return kept
         keep("output", self.final_norm(tokens))
         return kept
 
