@@ -29,11 +29,19 @@ def fit_frames(video: Tensor, clip: ClipFormat) -> Tensor:
         return video
     if clip.fit == "stretch":
         return _resize(video, clip.size, clip)
-    short = max(clip.resize_short or 0, *clip.size) if clip.size[0] == clip.size[1] else None
-    scale = short / min(height, width) if short is not None else max(clip.size[0] / height, clip.size[1] / width)
-    resized = (max(round(height * scale), clip.size[0]), max(round(width * scale), clip.size[1]))
-    cropped: Tensor = F.center_crop(_resize(video, resized, clip), list(clip.size))
+    cropped: Tensor = F.center_crop(_resize(video, _before_crop(height, width, clip.size, clip), clip), list(clip.size))
     return cropped
+
+
+def _before_crop(height: int, width: int, size: tuple[int, int], clip: ClipFormat) -> tuple[int, int]:
+    """The size from which the centre is cropped."""
+    if clip.resize_to is not None:
+        return clip.resize_to
+    if size[0] == size[1]:
+        scale = max(clip.resize_short or 0, *size) / min(height, width)
+    else:
+        scale = max(size[0] / height, size[1] / width)
+    return max(round(height * scale), size[0]), max(round(width * scale), size[1])
 
 
 def _resize(video: Tensor, size: tuple[int, int], clip: ClipFormat) -> Tensor:

@@ -65,6 +65,8 @@ class ClipFormat:
     """(height, width) of the clip; ``None``: any that is a multiple of ``size_multiple``."""
     fit: Literal["crop", "stretch"] = "crop"
     resize_short: int | None = None
+    resize_to: tuple[int, int] | None = None
+    """(height, width) to which both sides are brought before the centre crop, where a publication does so."""
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     value_range: tuple[float, float] = (0.0, 1.0)
     mean: tuple[float, ...] = (0.0,)
