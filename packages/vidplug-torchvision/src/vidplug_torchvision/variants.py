@@ -151,8 +151,8 @@ VARIANTS |= dict(
         _tiny("torchvision/mc3_18", (8, 16, 32, 64), 120_400),
         _tiny("torchvision/r2plus1d_18", (8, 16, 32, 64), 224_117),
         _tiny("torchvision/s3d", (128,), 134_132),
-        _tiny("torchvision/mvit_v1_b", (32,), 64_496),
-        _tiny("torchvision/mvit_v2_s", (32,), 42_864),
+        _tiny("torchvision/mvit_v1_b", (32,), 41_456),
+        _tiny("torchvision/mvit_v2_s", (32,), 39_024),
         _tiny("torchvision/swin3d_t", (12, 24, 48, 96), 217_908),
     ]
 )

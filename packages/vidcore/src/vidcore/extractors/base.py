@@ -45,8 +45,9 @@ class Extractor(nn.Module, ABC):
 
     @property
     def clip(self) -> ClipFormat:
-        """The clip one ``forward`` takes."""
-        return self.spec.clip
+        """The clip one ``forward`` takes: that of the chosen weights where they want their own."""
+        chosen = (weights.clip for weights in self.spec.weights if weights.tag == self.config.weights)
+        return next(chosen, None) or self.spec.clip
 
     @property
     def outputs(self) -> Mapping[str, FeatureInfo]:
