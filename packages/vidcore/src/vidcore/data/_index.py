@@ -220,10 +220,10 @@ def _starts(records: list[PacketRecord], packets: NDArray[np.int64]) -> NDArray[
     rank = np.full(len(records), -1, dtype=np.int64)
     rank[packets] = np.arange(len(packets))
     points = np.asarray([i for i, record in enumerate(records) if record.starts and (rank[i] >= 0 or not record.shows)])
-    starts = np.zeros(len(packets), dtype=np.int64)
-    for frame, packet in enumerate(packets):
-        at = int(np.searchsorted(points, packet, side="right")) - 1
-        while at >= 0 and rank[points[at]] > frame:
-            at -= 1
-        starts[frame] = points[at] if at >= 0 else 0
-    return starts
+    if not len(points):
+        return np.zeros(len(packets), dtype=np.int64)
+    at = np.searchsorted(points, packets, side="right") - 1
+    for frame in np.flatnonzero((at >= 0) & (rank[points[at]] > np.arange(len(packets)))):
+        while at[frame] >= 0 and rank[points[at[frame]]] > frame:
+            at[frame] -= 1
+    return np.where(at >= 0, points[at], 0).astype(np.int64)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import av
 from av.bitstream import BitStreamFilterContext
@@ -32,9 +31,8 @@ KEEP_BYTES = 32 * 2**20
 MPEG4 = "mpeg4"
 
 
-@dataclass(frozen=True, slots=True)
-class PacketRecord:
-    """What the index needs to know about one packet, in decode order."""
+class PacketRecord(NamedTuple):
+    """What the index needs to know about one packet, in decode order. A tuple: a film has hundreds of thousands."""
 
     pts: int | None
     dts: int | None
@@ -182,7 +180,9 @@ class PacketSource:
         if self.codec == "hevc" and records:
             # "Unreferenced" holds within a temporal layer only: higher layers may refer to it, the highest has none.
             highest = max(layers)
-            records = [r if layer == highest else _never_skipped(r) for r, layer in zip(records, layers, strict=True)]
+            records = [
+                r if layer == highest else r._replace(skippable=False) for r, layer in zip(records, layers, strict=True)
+            ]
         return records
 
     def _record(self, packet: Packet[Any], length_size: int) -> tuple[PacketRecord, int]:
@@ -236,10 +236,3 @@ class PacketSource:
 
 # Decoders that can be told, packet by packet, to skip a picture nothing refers to, and stay exact (tested).
 SKIPS_EXACTLY = frozenset({"h264", "hevc", MPEG4, "mpeg1video", "mpeg2video", "vp8"})
-
-
-def _never_skipped(record: PacketRecord) -> PacketRecord:
-    return PacketRecord(
-        record.pts, record.dts, record.duration, record.size, record.starts, record.shows, record.unsure,
-        record.bidirectional, False, record.corrupt,
-    )  # fmt: skip
