@@ -55,14 +55,15 @@ def _row(entry: Entry) -> list[str]:
     spec = entry.spec
     if not isinstance(spec, ExtractorSpec):
         return [spec.name, entry.plugin.distribution, spec.summary]
-    tags = ", ".join(weights.tag for weights in spec.weights) or "-"
+    tags = [weights.tag for weights in spec.weights]
+    more = f" +{len(tags) - 2}" if len(tags) > 2 else ""
     return [
         spec.name,
         entry.plugin.distribution,
         str(spec.width),
         count(spec.parameters),
         clip_in_words(spec.clip),
-        tags,
+        (", ".join(tags[:2]) or "-") + more,
         spec.summary,
     ]
 
