@@ -104,16 +104,6 @@ class MagvitExtractor(Extractor):
         """Maps of a video of any length and size, on the grid of steps 0, 2.5, 6.5, 10.5, ...; see ``Extractor``."""
         return {name: _on_grid(fmap, self._stride) for name, fmap in super().features(video, mask).items()}
 
-    def extract(self, video: Tensor) -> Tensor:
-        """One vector per frame, (B, T, C, H, W) uint8 -> (B, T, D); ``norm="frame"``: frame t from frames 0 to t."""
-        if not self.spec.causal:
-            return super().extract(video)
-        fmap = self.features(video)[self.output_names[0]].pooled()
-        # A step is complete at its last frame, half a stride behind its centre.
-        complete = replace(fmap, times=fmap.times + (self._stride - 1) / 2)
-        frames = torch.arange(video.shape[1], device=fmap.data.device)
-        return complete.at(frames, "previous").sequence()
-
     @torch.no_grad()
     def encode(self, video: Tensor) -> Tensor:
         """Codes of a video.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-import torch
 from torch import Tensor, nn
 from torchvision.transforms.v2.functional import rgb_to_grayscale
 from vidcore.catalog import ClipFormat, ExtractorSpec
@@ -112,15 +111,6 @@ class FactorisedViVitExtractor(Extractor):
         stride = self.network.architecture.patch_size[0]
         times = step_times(clip.shape[2] // stride, stride, clip)
         return {output: FeatureMap(maps[name], times) for output, name in zip(self.output_names, names, strict=True)}
-
-    def extract(self, video: Tensor) -> Tensor:
-        """One vector per frame, (B, T, C, H, W) uint8 -> (B, T, D): for frame f, of the last step complete by f."""
-        fmap = self.features(video)[self.output_names[0]].pooled()
-        # A step is complete at its last frame, half a stride behind its centre.
-        stride = self.network.architecture.patch_size[0]
-        complete = replace(fmap, times=fmap.times + (stride - 1) / 2)
-        frames = torch.arange(video.shape[1], device=fmap.data.device)
-        return complete.at(frames, "previous").sequence()
 
     def _layers(self) -> tuple[str, ...]:
         return tuple("output" if name == "features" else name for name in self.output_names)

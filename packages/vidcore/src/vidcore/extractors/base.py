@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -101,10 +102,20 @@ class Extractor(nn.Module, ABC):
         return maps if mask is None else {name: _masked(fmap, mask) for name, fmap in maps.items()}
 
     def extract(self, video: Tensor) -> Tensor:
-        """The plain form: one vector per input frame, (B, T, C, H, W) uint8 -> (B, T, D)."""
-        fmap = self.features(video)[self.output_names[0]].pooled()
-        times = torch.arange(video.shape[1], device=fmap.data.device)
-        return fmap.at(times, "previous" if self.spec.causal else "linear").sequence()
+        """The plain form: one vector per input frame, (B, T, C, H, W) uint8 -> (B, T, D).
+
+        Between the centres of two steps their features are interpolated. Of a causal extractor frame t
+        gets the last step that is complete by t, so it depends on frames 0 to t only; the frames before
+        the first step is complete hold that step.
+        """
+        name = self.output_names[0]
+        fmap = self.features(video)[name].pooled()
+        frames = torch.arange(video.shape[1], device=fmap.data.device)
+        if not self.spec.causal:
+            return fmap.at(frames).sequence()
+        # A step is complete at its last frame, half a stride behind its centre.
+        behind = ((self.outputs[name].stride[0] or 1) - 1) / 2
+        return replace(fmap, times=fmap.times + behind).at(frames, "previous").sequence()
 
     def _window(self, video: Tensor, window: Window) -> dict[str, FeatureMap]:
         maps = self(self.preprocess(window.take(video)))
