@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from pytorchvideo.models import hub
+from pytorchvideo.models.hub.resnet import checkpoint_paths
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from vidcore import create
@@ -45,6 +46,11 @@ def test_parameter_counts_with_the_published_heads() -> None:
     shapes = json.loads((GOLDEN / "i3d_inception.keys.json").read_text()).items()
     buffers = ("running_mean", "running_var", "num_batches_tracked")
     assert counts == [28_043_472, sum(int(np.prod(shape)) for name, shape in shapes if not name.endswith(buffers))]
+
+
+def test_weights_are_where_the_library_looks_for_them() -> None:
+    with torch.device("meta"):
+        assert create("i3d/r50_8x8").spec.weights[0].source == checkpoint_paths["i3d_r50"]
 
 
 def test_published_resnet_file_gives_the_published_logits(tmp_path) -> None:

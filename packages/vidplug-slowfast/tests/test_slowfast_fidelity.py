@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from pytorchvideo.models import hub
+from pytorchvideo.models.hub import resnet, slowfast
 from pytorchvideo.models.slowfast import create_slowfast
 from torch import Tensor, nn
 from vidcore import create
@@ -69,6 +70,21 @@ def test_parameter_count_with_the_published_head(name: str) -> None:
     head = sum(p.numel() for p in model.blocks[-1].parameters())
     assert sum(p.numel() for p in model.parameters()) == COUNTS[name]
     assert sum(p.numel() for p in extractor.parameters()) == extractor.spec.parameters == COUNTS[name] - head
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("slowfast/r50_8x8", slowfast.checkpoint_paths["slowfast_r50"]),
+        ("slowfast/r101_8x8", slowfast.checkpoint_paths["slowfast_r101"]),
+        ("slowfast/r101_16x8", slowfast.checkpoint_paths["slowfast_16x8_r101_50_50"]),
+        ("slow/r50_8x8", resnet.checkpoint_paths["slow_r50"]),
+        ("slowfast/c2d_r50", resnet.checkpoint_paths["c2d_r50"]),
+    ],
+)
+def test_weights_are_where_the_library_looks_for_them(name: str, source: str) -> None:
+    with torch.device("meta"):
+        assert [weights.source for weights in create(name).spec.weights if weights.tag == "k400"] == [source]
 
 
 @pytest.mark.parametrize("name", COUNTS)

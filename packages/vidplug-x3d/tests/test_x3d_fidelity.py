@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from pytorchvideo.models import hub
+from pytorchvideo.models.hub.x3d import checkpoint_paths
 from torch import Tensor, nn
 from vidcore import create
 from vidcore.weights import load_weights
@@ -45,6 +46,12 @@ def test_parameter_count_with_the_published_classifier(name: str) -> None:
     classifier = 2048 * 400 + 400
     assert sum(p.numel() for p in model.parameters()) == COUNTS[name]
     assert sum(p.numel() for p in extractor.parameters()) == extractor.spec.parameters == COUNTS[name] - classifier
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_weights_are_where_the_library_looks_for_them(name: str) -> None:
+    with torch.device("meta"):
+        assert [weights.source for weights in create(name).spec.weights] == [checkpoint_paths[name.replace("/", "_")]]
 
 
 @pytest.mark.parametrize("name", COUNTS)
