@@ -1,6 +1,6 @@
 """How little one frame or a grey-level histogram says about the motion; chance is 0.25.
 
-A share of 800 held-out clips has a standard error of 0.015, so 0.31 is chance plus four of them. With the true position
+A share of 600 held-out clips has a standard error of 0.018, so 0.31 is chance plus 3.4 of them. With the true position
 given, trees that learn from 8,000 clips reach 0.28 (camera.py); here they learn from 1,200 and four errors of 0.0125
 are allowed on top of 0.27.
 """
@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from vidcore.data.synth import draw_scene, render_scene
 
-RENDERED = 1600  # half to learn from, half to be tested on
+RENDERED = 1200  # half to learn from, half to be tested on
 NEAR_CHANCE = 0.31
 NEAR_CHANCE_FROM_TRUTH = 0.32
 
@@ -26,8 +26,15 @@ def scenes():
 
 
 @pytest.fixture(scope="module")
-def clips(scenes):
-    return np.stack([render_scene(scene) for scene in scenes[:RENDERED]])
+def rendered(scenes):
+    """Frames 0, 8 and 15 on a 16 x 16 grid, (clips, 3, 3, 16, 16), and shares of 32 grey levels, (clips, 16, 32)."""
+    grids, shares = [], []
+    for scene in scenes[:RENDERED]:
+        clip = render_scene(scene).astype(np.float32)
+        grids.append(clip[[0, 8, 15]].reshape(3, 3, 16, 4, 16, 4).mean(axis=(3, 5)))
+        grey = (clip.mean(axis=1) / 8).astype(np.int64).reshape(16, -1)
+        shares.append([np.bincount(frame, minlength=32) / frame.size for frame in grey])
+    return np.stack(grids), np.array(shares)
 
 
 def labels(scenes):
@@ -51,29 +58,20 @@ def trees():
     return HistGradientBoostingClassifier(max_iter=50, max_leaf_nodes=12, random_state=0)
 
 
-@pytest.fixture(scope="module")
-def histograms(clips):
-    """Shares of 32 grey levels in every frame, (clips, 16, 32)."""
-    grey = clips.mean(axis=2, dtype=np.float32).astype(np.uint8) // 8
-    flat = grey.reshape(-1, grey.shape[-1] * grey.shape[-2])
-    return np.stack([np.bincount(f, minlength=32) for f in flat]).reshape(*grey.shape[:2], 32) / flat.shape[1]
-
-
 @pytest.mark.parametrize("model", [linear, forest])
 @pytest.mark.parametrize("frames", [slice(None), slice(8, 9)], ids=["clip", "middle frame"])
-def test_grey_histogram_says_nothing(scenes, histograms, model, frames):
-    features = histograms[:, frames].mean(axis=1)
+def test_grey_histogram_says_nothing(scenes, rendered, model, frames):
+    features = rendered[1][:, frames].mean(axis=1)
     assert accuracy(model(), features, labels(scenes[:RENDERED])) < NEAR_CHANCE
 
 
 @pytest.mark.parametrize("model", [linear, forest])
-@pytest.mark.parametrize("frame", [0, 8, 15])
-def test_pixels_of_one_frame_say_nothing(scenes, clips, model, frame):
-    small = clips[:, frame].reshape(len(clips), 3, 16, 4, 16, 4).mean(axis=(3, 5), dtype=np.float32)
+@pytest.mark.parametrize("which", [0, 1, 2], ids=["first", "middle", "last"])
+def test_pixels_of_one_frame_say_nothing(scenes, rendered, model, which):
+    grid = rendered[0][:, which]
     # The departure from the frame's own mean colour is where the object is, whatever the colours.
-    contrast = np.abs(small - small.mean(axis=(2, 3), keepdims=True)).sum(axis=1)
-    features = contrast.reshape(len(clips), -1)
-    assert accuracy(model(), features, labels(scenes[:RENDERED])) < NEAR_CHANCE
+    contrast = np.abs(grid - grid.mean(axis=(2, 3), keepdims=True)).sum(axis=1)
+    assert accuracy(model(), contrast.reshape(len(contrast), -1), labels(scenes[:RENDERED])) < NEAR_CHANCE
 
 
 @pytest.mark.parametrize("frame", [0, 4, 8, 12, 15])

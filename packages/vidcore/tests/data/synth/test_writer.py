@@ -5,6 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import av
 import numpy as np
@@ -115,6 +120,45 @@ def test_an_interrupted_run_is_resumed_to_the_same_bytes(made, tmp_path, monkeyp
     report = generate_trajectories(out, **SET)
     assert (report.written, report.reused) == (5, 65)
     assert contents(out) == made[1]
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads process states from /proc")
+def test_a_killed_run_leaves_no_process_and_is_resumed(tmp_path):
+    out, tell = tmp_path / "set", tmp_path / "pids"
+    script = tmp_path / "make.py"
+    script.write_text(
+        "import multiprocessing, os, signal, sys\n"
+        "from vidcore.data.synth import generate_trajectories\n"
+        "def die(done, n):\n"
+        "    pids = [str(child.pid) for child in multiprocessing.active_children()]\n"
+        "    open(sys.argv[2], 'w').write(' '.join(pids))\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "if __name__ == '__main__':\n"
+        "    generate_trajectories(sys.argv[1], 200, frames=2, size=16, workers=2, progress=die)\n"
+    )
+    run = subprocess.run([sys.executable, str(script), str(out), str(tell)], timeout=120, check=False)
+    assert run.returncode == -signal.SIGKILL
+    pids = [int(pid) for pid in tell.read_text().split()]
+    assert len(pids) == 2
+    give_up = time.monotonic() + 60
+    while any(map(runs, pids)) and time.monotonic() < give_up:
+        time.sleep(0.05)
+    left = [pid for pid in pids if runs(pid)]
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left
+    report = generate_trajectories(out, 200, frames=2, size=16)
+    assert report.reused >= 64 and report.written == 200 - report.reused
+    generate_trajectories(tmp_path / "whole", 200, frames=2, size=16)
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+def runs(pid):
+    """Whether a process exists and is not merely waiting to be collected."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_a_deleted_video_is_made_again(made, tmp_path):

@@ -7,13 +7,16 @@ import errno
 import io
 import json
 import multiprocessing
+import os
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from vidcore.data.synth.encode import encode_clip
 from vidcore.data.synth.paths import LABELS
@@ -178,7 +181,7 @@ def _claim(out: Path, n: int, parameters: SynthParameters) -> int | None:
     return known
 
 
-def _read_record(path: Path) -> dict[str, object]:
+def _read_record(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -207,7 +210,7 @@ def _run(
         return
     # Spawned, because a fork of a process that has started threads (torch, a progress bar) may hang.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_interrupts_to_parent) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker) as pool:
         futures = {pool.submit(_make_chunk, *job): job[1] for job in jobs}
         try:
             for future in as_completed(futures):
@@ -217,9 +220,18 @@ def _run(
             raise
 
 
-def _leave_interrupts_to_parent() -> None:
+def _prepare_worker() -> None:
     # Ctrl-C reaches the whole process group; a worker finishes its chunk while the parent cancels the rest.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Where the parent is killed, the pool's workers would wait for it for ever.
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _make_chunk(out: Path, chunk: range, parameters: SynthParameters, missing: list[int]) -> int:
