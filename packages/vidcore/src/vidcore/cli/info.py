@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import types
+import typing
 from typing import Any
 
 import click
@@ -64,8 +66,10 @@ def _facts(spec: ComponentSpec) -> None:
     if isinstance(spec, ExtractorSpec):
         click.echo("\noutputs (the first is the default)")
         names = list(spec.outputs)
-        for name in names if len(names) <= 8 else [*names[:3], *names[-3:]]:
-            click.echo(f"  {name:<14}{output_in_words(spec.outputs[name])}")
+        shown = names if len(names) <= 8 else [*names[:3], *names[-3:]]
+        column = max(map(len, shown)) + 2
+        for name in shown:
+            click.echo(f"  {name:<{column}}{output_in_words(spec.outputs[name])}")
         if len(names) > 8:
             click.echo(f"  all {len(names)}: {', '.join(names)}")
 
@@ -85,8 +89,20 @@ def _options(config: Any) -> None:
 
 
 def _type_name(annotation: Any) -> str:
-    text = getattr(annotation, "__name__", None) if isinstance(annotation, type) else None
-    return (text or str(annotation)).replace("typing.", "").replace("NoneType", "None")
+    """A type as one would write it: ``int | tuple[int, int] | None``, without what pydantic hangs on it."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return _type_name(arguments[0])
+    if origin in (types.UnionType, typing.Union):
+        return " | ".join(_type_name(argument) for argument in arguments)
+    if origin is typing.Literal:
+        return " | ".join(repr(argument) for argument in arguments)
+    if annotation in (None, types.NoneType):
+        return "None"
+    if annotation is Ellipsis:
+        return "..."
+    name = str(getattr(origin or annotation, "__name__", annotation))
+    return f"{name}[{', '.join(_type_name(argument) for argument in arguments)}]" if arguments else name
 
 
 def _weights(spec: ExtractorSpec) -> None:
