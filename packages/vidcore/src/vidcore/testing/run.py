@@ -109,4 +109,4 @@ class _Recorder:
 
 def _message(report: pytest.TestReport) -> str:
     crash = getattr(report.longrepr, "reprcrash", None)
-    return str(crash.message if crash is not None else report.longrepr)
+    return str(crash.message if crash is not None else report.longrepr).removeprefix("Failed: ")

@@ -1,0 +1,1 @@
+"""Frame-difference 3D convolutions: a plugin to copy."""
