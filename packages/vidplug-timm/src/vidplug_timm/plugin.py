@@ -1,0 +1,81 @@
+"""Declares every image model of timm that gives a feature map. Read by ``vidcore list-models``: no torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
+
+from vidcore.plugin import ClipFormat, ExtractorSpec, FeatureInfo, WeightsInfo, hookimpl
+
+from .variants import CLIPS, LICENCES, TRAINED_ON, VARIANTS, Variant
+
+_EXEMPT = MappingProxyType({"time_order": "every frame is seen on its own: reversing a clip reverses its features"})
+_KINDS = {"NCHW": "convolutional or hybrid", "NHWC": "hierarchical", "NLC": "token-based"}
+_DEFAULT = "vit_base_patch16_224"
+
+
+@hookimpl
+def vidcore_extractors() -> list[ExtractorSpec]:
+    """Every row of the catalogue."""
+    return [_spec(name, variant) for name, variant in VARIANTS.items()]
+
+
+def _spec(name: str, v: Variant) -> ExtractorSpec:
+    return ExtractorSpec(
+        name=name,
+        target="vidplug_timm.extractor:TimmExtractor",
+        config="vidplug_timm.config:TimmConfig",
+        summary=_summary(v.layout, v.stride_rows),
+        reference="Wightman 2019, PyTorch Image Models, doi:10.5281/zenodo.4414861",
+        licence="Apache-2.0",
+        outputs=_outputs(v.width, v.stride_rows, v.stride_columns, v.rounding, v.pooled, v.cls, v.token),
+        clip=_clip(v.clip),
+        parameters=v.parameters,
+        weights=tuple(
+            [
+                WeightsInfo(
+                    tag=tag,
+                    source=f"timm:{v.name}.{tag}",
+                    licence=LICENCES[licence],
+                    trained_on=TRAINED_ON[trained_on],
+                    clip=None if clip == v.clip else _clip(clip),
+                )
+                for tag, clip, licence, trained_on in v.weights
+            ]
+        ),
+        default=v.name == _DEFAULT,
+        causal=True,
+        exempt=_EXEMPT,
+    )
+
+
+# A thousand variants share a few dozen shapes and clips: each is made once, or listing would take its time.
+@cache
+def _summary(layout: str, stride: int) -> str:
+    return f"frame-wise {_KINDS[layout]} image network of timm, stride {stride}"
+
+
+@cache
+def _outputs(
+    width: int, rows: int, columns: int, rounding: str, pooled: int, cls: int, token: int
+) -> Mapping[str, FeatureInfo]:
+    found = {"pooled": FeatureInfo(pooled), "features": FeatureInfo(width, (1, rows, columns), rounding)}  # type: ignore[arg-type]
+    if cls:
+        vector = {"cls": FeatureInfo(width)}
+        found = {**vector, **found} if token else {**found, **vector}
+    return MappingProxyType(found)
+
+
+@cache
+def _clip(index: int) -> ClipFormat:
+    height, width, short, interpolation, mean, std = CLIPS[index]
+    return ClipFormat(
+        size=(height, width),
+        fit="crop" if short else "stretch",
+        resize_short=short or None,
+        interpolation=interpolation,
+        mean=tuple(mean),
+        std=tuple(std),
+        max_frames=32,
+    )
