@@ -20,7 +20,7 @@ SEPARATOR = "|"
 class Targets:
     """Targets of rows and the names of the classes, in the order of their indices.
 
-    values    (N,) int64 class indices, or (N, C) float32 in {0, 1} with several labels a row
+    values    (N,) int64 class indices, or (N, C) int64 in {0, 1} with several labels a row
     """
 
     classes: tuple[str, ...]
@@ -53,9 +53,9 @@ def multilabel_targets(rows: Sequence[Row], classes: Sequence[str] | None = None
     names = tuple(classes) if classes is not None else tuple(sorted({label for row in labels for label in row}))
     index = {name: number for number, name in enumerate(names)}
     _refuse_unknown(Counter(label for row in labels for label in row if label not in index), names)
-    values = torch.zeros(len(rows), len(names))
+    values = torch.zeros(len(rows), len(names), dtype=torch.int64)
     for number, row in enumerate(labels):
-        values[number, [index[label] for label in row]] = 1.0
+        values[number, [index[label] for label in row]] = 1
     return Targets(names, values)
 
 

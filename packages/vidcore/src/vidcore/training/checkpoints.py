@@ -85,6 +85,10 @@ def load_checkpoint(*candidates: Path) -> dict[str, Any]:
         if not path.exists():
             reasons.append(f"{path}: not there")
             continue
+        # What is no archive would be read as torch's old format, where torn bytes raise anything.
+        if not zipfile.is_zipfile(path):
+            reasons.append(f"{path}: not a whole checkpoint")
+            continue
         try:
             payload: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as exc:
