@@ -16,6 +16,7 @@ from vidcore.data.manifest import Row, read_source
 from vidcore.data.targets import class_targets, multilabel_targets
 from vidcore.errors import RunError
 from vidcore.training.batches import Predictions
+from vidcore.training.device import chosen_device
 from vidcore.training.loader import ClipLoader, ClipSplit
 from vidcore.training.progress import Progress
 from vidcore.training.results import judge_predictions
@@ -128,7 +129,11 @@ def _answers(
     targets = multilabel_targets(rows, model.classes) if several else class_targets(rows, model.classes)
     sampling = sampling_of(model.config)
     loader = ClipLoader(rows, targets.values, sampling, model.streams, size=model.config.data.size, workers=workers)
-    trainer = Trainer(TrainConfig(device=device), progress=progress)
+    # The precision of the run where the device has it, so that the run's own test gives its own scores.
+    config = TrainConfig(device=device, precision=model.facts.get("precision"))
+    if config.precision == "16-mixed" and chosen_device(device) == "cpu":
+        config = TrainConfig(device=device)
+    trainer = Trainer(config, progress=progress)
     trainer.prepare(model.model)
     progress.begin("evaluation", len(rows))
     return trainer.predict(ClipSplit(loader, range(len(rows))), "evaluation")

@@ -1,11 +1,17 @@
 """Training: from a configuration to a run folder, and from a run folder to a model."""
 
-from vidcore.training.batches import TrainingData
-from vidcore.training.interruption import RunInterruptedError
-from vidcore.training.job import resume, train
-from vidcore.training.run import RunFolder, create_run, open_run
-from vidcore.training.trained import Prediction, TrainedModel, load
-from vidcore.training.trainer import Trainer
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vidcore.training.batches import TrainingData
+    from vidcore.training.interruption import RunInterruptedError
+    from vidcore.training.job import resume, train
+    from vidcore.training.run import RunFolder, create_run, open_run
+    from vidcore.training.trained import Prediction, TrainedModel, load
+    from vidcore.training.trainer import Trainer
 
 __all__ = [
     "Prediction",
@@ -20,3 +26,24 @@ __all__ = [
     "resume",
     "train",
 ]
+
+_HOMES = {
+    "Prediction": "trained",
+    "RunFolder": "run",
+    "RunInterruptedError": "interruption",
+    "TrainedModel": "trained",
+    "Trainer": "trainer",
+    "TrainingData": "batches",
+    "create_run": "run",
+    "load": "trained",
+    "open_run": "run",
+    "resume": "job",
+    "train": "job",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Lazy, so that predicting with a trained model does not import the training engine.
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"vidcore.training.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

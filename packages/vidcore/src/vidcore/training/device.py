@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from lightning_fabric import Fabric
 
 from vidcore.config import TrainConfig
 from vidcore.errors import ConfigError
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 def make_fabric(config: TrainConfig) -> Fabric:
@@ -19,6 +22,9 @@ def make_fabric(config: TrainConfig) -> Fabric:
     Raises:
         ConfigError: the device is unknown, not there, or cannot do the precision.
     """
+    # Here, because it takes seconds to import, and a trained model predicts without it.
+    from lightning_fabric import Fabric
+
     device = chosen_device(config.device)
     fabric = Fabric(accelerator=device, devices=1, precision=chosen_precision(config))
     fabric.launch()

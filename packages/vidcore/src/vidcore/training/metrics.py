@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 Counts = NDArray[Any]
@@ -77,6 +76,9 @@ def judge(
         majority: the class that occurs most often in the training data; always answering it is the baseline.
         groups: the group of each clip, where there are groups.
     """
+    # Here, because importing it takes longer than loading a model, and predicting needs none of it.
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
     answers = probabilities.argmax(1)
     labels = np.arange(len(classes))
     confusion = confusion_matrix(targets, answers, labels=labels)

@@ -45,6 +45,7 @@ def write_results(
     facts = {
         "weights": weights_facts(model),
         "parameters": parameter_counts(model),
+        "precision": config.train.precision,
         "best_epoch": state.best_epoch,
         "scores": {name: score["value"] for name, score in judged["scores"].items()},
     }
