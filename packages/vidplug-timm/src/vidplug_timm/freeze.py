@@ -100,7 +100,7 @@ def probe(network: nn.Module, size: tuple[int, int]) -> Probe:
         rows, columns = _grid(network, size, tokens)
         prefix = tokens - rows * columns
     stride, rounding = _stride(network, size, (rows, columns))
-    has_cls = prefix > 0 and getattr(network, "cls_token", None) is not None
+    has_cls = prefix > 0 and _has_class_token(network)
     return Probe(
         parameters=sum(p.numel() for p in network.parameters()),
         layout=layout,
@@ -119,16 +119,27 @@ def _reduction(network: nn.Module) -> int:
     return int(info[-1]["reduction"]) if info and isinstance(info, list) else 0
 
 
+def _has_class_token(network: nn.Module) -> bool:
+    # CoaT has one per stage: cls_token1 to cls_token4.
+    return any(name.startswith("cls_token") for name, _ in network.named_parameters(recurse=False))
+
+
 def _grid(network: nn.Module, size: tuple[int, int], tokens: int) -> tuple[int, int]:
+    """Rows and columns of the tokens that are left behind the class and register tokens."""
+    if tokens <= 2:
+        raise NoMapError(f"forward_features gives tokens of the whole frame only ({tokens})")
+    stated = getattr(network, "num_prefix_tokens", None)
     reduction = _reduction(network)
-    if reduction:
-        rows, columns = size[0] // reduction, size[1] // reduction
-        if 0 <= tokens - rows * columns <= 16:
-            return rows, columns
-    side = math.isqrt(tokens)
-    if size[0] != size[1] or tokens - side * side > 1:
-        raise NoMapError(f"its {tokens} tokens are no grid")
-    return side, side
+    for prefix in (int(_has_class_token(network)), 0) if stated is None else (int(stated),):
+        places = tokens - prefix
+        side = math.isqrt(places)
+        grids = [(side, side)] if size[0] == size[1] else []
+        if reduction:
+            grids = [(-(-size[0] // reduction), -(-size[1] // reduction)), *grids]
+        for rows, columns in grids:
+            if rows * columns == places:
+                return rows, columns
+    raise NoMapError(f"its {tokens} tokens are no grid")
 
 
 def _stride(network: nn.Module, size: tuple[int, int], grid: tuple[int, int]) -> tuple[tuple[int, int], str]:
