@@ -14,9 +14,21 @@ from vidcore.plugin import (
 
 @hookimpl
 def vidcore_extractors() -> list[ExtractorSpec]:
-    """The two extractors that need no weights."""
+    """The extractors that need no weights."""
     pixels = ClipFormat(size=(64, 64), value_range=(-1.0, 1.0), max_frames=128)
     return [
+        ExtractorSpec(
+            name="basic/keypoints",
+            target="vidcore.extractors._keypoints:Keypoints",
+            config="vidcore.extractors.config:KeypointsConfig",
+            summary="spatial softmax finds points in each frame, temporal convolutions read their paths",
+            reference="arXiv:1509.06113",
+            licence="Apache-2.0",
+            outputs={"features": FeatureInfo(64)},
+            clip=ClipFormat(size=(64, 64), value_range=(-1.0, 1.0), max_frames=128, overlap_frames=12),
+            parameters=56_689,
+            default=True,
+        ),
         ExtractorSpec(
             name="basic/naive_cnn",
             target="vidcore.extractors._naive_cnn:NaiveCnn",
@@ -37,7 +49,6 @@ def vidcore_extractors() -> list[ExtractorSpec]:
             outputs={"features": FeatureInfo(256, (2, 16, 16))},
             clip=ClipFormat(size=(64, 64), value_range=(-1.0, 1.0), min_frames=2, max_frames=128, frame_multiple=2),
             parameters=3_555_072,
-            default=True,
         ),
     ]
 

@@ -16,7 +16,7 @@ def message(*overrides, **tree):
 
 def test_defaults_are_the_embedded_job():
     config = build_run_config()
-    assert config.extractors[0].name == "basic/patch_transformer"
+    assert config.extractors[0].name == "basic/keypoints"
     assert config.data.source == "trajectories"
 
 

@@ -235,6 +235,10 @@ class Linear(Head):
     def metrics(self):
         return MetricCollection({"accuracy": MulticlassAccuracy(len(self.targets.classes), average="micro")})
 
+    @property
+    def score(self):
+        return "accuracy"
+
     def predictions(self, outputs):
         return outputs["logits"].softmax(-1)
 
@@ -249,6 +253,12 @@ class Blind(Linear):
 
     def loss(self, outputs, targets):
         return -(outputs["logits"].softmax(-1) ** 2).sum(-1).mean()
+
+
+class Scoreless(Linear):
+    @property
+    def score(self):
+        return "acuracy"
 
 
 class LossPerRow(Linear):
@@ -289,6 +299,7 @@ def head(target: str, **changes: Any) -> Any:
         ("Backwards", "metrics", "metric 'accuracy' of perfect predictions is 0.0000; expected 1"),
         ("NoLoss", "loss_gradients", "no gradient of the loss reaches (the features), linear.weight, linear.bias"),
         ("UpsideDown", "metrics", "metric 'accuracy' of perfect predictions is"),
+        ("Scoreless", "score", "score is 'acuracy'; the metrics are accuracy"),
         ("NoMetrics", "metrics", "expected a MetricCollection of at least one metric"),
         ("TakesAnything", "wrong_targets_refused", "multilabel targets are accepted; the spec says class"),
     ],

@@ -39,7 +39,7 @@ def train(
 ) -> None:
     """Train extractors, a readout and a head on videos, and test them.
 
-    Without arguments it trains basic/patch_transformer on trajectory videos that it makes itself. Any field of
+    Without arguments it trains basic/keypoints on trajectory videos that it makes itself. Any field of
     the configuration can be set: train.epochs=3 data.frames=32 extractors.0.options.depth=6
     """
     choices = _choices(extractors, source, fusion, readout, head, out, name, on_error)

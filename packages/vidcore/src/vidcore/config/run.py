@@ -94,7 +94,7 @@ class TrainConfig(_Section):
 class RunConfig(_Section):
     """A whole run."""
 
-    extractors: tuple[ExtractorChoice, ...] = (ExtractorChoice(name="basic/patch_transformer"),)
+    extractors: tuple[ExtractorChoice, ...] = (ExtractorChoice(name="basic/keypoints"),)
     fusion: Choice = Choice(name="concat")
     readout: Choice = Choice(name="mean")
     head: Choice = Choice(name="classification")

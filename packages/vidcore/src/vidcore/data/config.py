@@ -10,7 +10,7 @@ from vidcore.config import DatasetConfig
 class TrajectoriesConfig(DatasetConfig):
     """Options of ``trajectories``."""
 
-    n: int = Field(2000, ge=12)
+    n: int = Field(1200, ge=12)
     """Clips in all; the four classes are equally frequent."""
     frames: int = Field(16, ge=2)
     """Frames of a clip."""

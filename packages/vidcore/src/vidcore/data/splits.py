@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
 from vidcore.errors import DataError
 
@@ -73,6 +72,9 @@ def folds(rows: Sequence[Row], k: int, *, seed: int = 0) -> list[tuple[list[int]
     Raises:
         DataError: ``k`` below 2, fewer groups than ``k``, or a class missing from a part of a fold.
     """
+    # Importing scikit-learn costs seconds, and only cross-validation needs it here.
+    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+
     if k < 2:
         raise DataError(f"cross-validation needs at least 2 folds; got {k}")
     units = _units(rows)

@@ -16,6 +16,15 @@ class NaiveCnnConfig(ExtractorConfig):
     """Frames looked at, taken uniformly from the clip."""
 
 
+class KeypointsConfig(ExtractorConfig):
+    """Options of ``basic/keypoints``."""
+
+    width: int = Field(64, ge=1)
+    """Channels of a step."""
+    keypoints: int = Field(8, ge=1)
+    """Places looked for in each frame."""
+
+
 class PatchTransformerConfig(ExtractorConfig):
     """Options of ``basic/patch_transformer``."""
 

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchmetrics import MetricCollection
-from torchmetrics.classification import (
-    MulticlassAccuracy,
-    MulticlassF1Score,
-    MultilabelAveragePrecision,
-    MultilabelF1Score,
-)
 
 from vidcore.catalog import HeadSpec
 from vidcore.errors import ConfigError, WiringError
+from vidcore.features import ReadoutInfo
 from vidcore.heads.base import Head, TargetInfo
 from vidcore.heads.config import ClassificationConfig
-from vidcore.features import ReadoutInfo
+
+if TYPE_CHECKING:
+    from torchmetrics import MetricCollection
 
 
 class Classification(Head):
@@ -65,6 +62,14 @@ class Classification(Head):
 
     def metrics(self) -> MetricCollection:
         """Accuracy and macro F1; mean average precision and macro F1 with ``multilabel``."""
+        from torchmetrics import MetricCollection
+        from torchmetrics.classification import (
+            MulticlassAccuracy,
+            MulticlassF1Score,
+            MultilabelAveragePrecision,
+            MultilabelF1Score,
+        )
+
         classes = len(self.targets.classes)
         if self.config.multilabel:
             return MetricCollection(
@@ -79,6 +84,11 @@ class Classification(Head):
                 "macro_f1": MulticlassF1Score(classes, average="macro"),
             }
         )
+
+    @property
+    def score(self) -> str:
+        """Accuracy, or mean average precision with ``multilabel``."""
+        return "mean_average_precision" if self.config.multilabel else "accuracy"
 
     def predictions(self, outputs: dict[str, Tensor]) -> Tensor:
         """Probabilities (B, C)."""

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
-from torchmetrics import MetricCollection
 
 from vidcore.catalog import HeadSpec
 from vidcore.config import HeadConfig
 from vidcore.errors import WiringError
 from vidcore.features import ReadoutInfo
+
+if TYPE_CHECKING:
+    # Importing torchmetrics costs seconds; it is needed only where metrics are computed.
+    from torchmetrics import MetricCollection
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,12 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def metrics(self) -> MetricCollection:
-        """Fresh metrics of the task; the first one is the score by which the best epoch is chosen."""
+        """Fresh metrics of the task, one of them named ``score``."""
+
+    @property
+    @abstractmethod
+    def score(self) -> str:
+        """Name of the metric by which the best epoch is chosen."""
 
     @abstractmethod
     def predictions(self, outputs: dict[str, Tensor]) -> Tensor:

@@ -124,6 +124,13 @@ class HeadConformance(ModuleConformance):
             if sign * float(right[name].mean()) <= sign * float(wrong[name].nan_to_num().mean()):
                 fail(f"metric {name!r} is {right[name]} for perfect predictions and {wrong[name]} for wrong ones")
 
+    def test_score(self) -> None:
+        """The score by which the best epoch is chosen is one of the metrics."""
+        module = self.ready()
+        names = list(module.metrics().keys())
+        if module.score not in names:
+            fail(f"score is {module.score!r}; the metrics are {', '.join(names)}")
+
     def _scores(self, module: Head, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
         metrics = module.metrics()
         if not isinstance(metrics, MetricCollection) or not len(metrics):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import load_model, save_model
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from vidcore.testing._tensors import apply, awaken, difference, leaves, row, same
 from vidcore.testing.component import fail
@@ -34,8 +35,22 @@ class ModuleConformance(VariationConformance):
         return super().build(**options).eval()
 
     def ready(self, **options: Any) -> Any:
-        """The network in eval mode, its parameters moved off their initial values: zeros hide nothing."""
-        return awaken(self.build(**options))
+        """The network in eval mode, its parameters moved off their initial values: zeros hide nothing.
+
+        Batch normalisations get the statistics of one batch. With those they are built with, a deep network
+        shrinks its signal at every layer, until nothing of the input is left for a check to see.
+        """
+        module = awaken(self.build(**options))
+        norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+        if not norms:
+            return module
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.momentum = 1.0
+        self._seeded(module.train(), self.inputs(module))
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        return module.eval()
 
     def inputs(self, module: Any, seed: int = 0) -> Any:
         """What ``run`` takes: a batch of at least two rows."""

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torchmetrics.functional.classification import multiclass_calibration_error
 
 Counts = NDArray[Any]
 
@@ -87,6 +86,9 @@ def judge(
     if len(classes) > 5:
         best = np.argsort(-probabilities, 1, kind="stable")[:, :5]
         scores["top5_accuracy"] = float((best == targets[:, None]).any(1).mean())
+    # Importing torchmetrics costs seconds, and prediction imports this module without scoring anything.
+    from torchmetrics.functional.classification import multiclass_calibration_error
+
     scores["ece"] = float(
         multiclass_calibration_error(
             torch.from_numpy(np.asarray(probabilities, np.float32)),

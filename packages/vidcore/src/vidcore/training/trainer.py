@@ -80,7 +80,7 @@ class Trainer:
         optimizer = adamw(self.model, config)
         self._optimizer: Any = self.fabric.setup_optimizers(optimizer)
         self._scheduler = warmup_cosine(optimizer, config.epochs * steps, config.warmup)
-        score = next(iter(self.model.head.metrics().values()))
+        score = self.model.head.metrics()[self.model.head.score]
         self._lower_is_better = score.higher_is_better is False
         if resume is not None:
             self._restore(resume)
@@ -198,7 +198,7 @@ class Trainer:
             judged = self.predict(val, "validation")
             row |= {"val_loss": judged.loss} | {f"val_{name}": value for name, value in judged.scores.items()}
             loss = judged.loss
-            score = next(iter(judged.scores.values()))
+            score = judged.scores[self.model.head.score]
         state.epoch += 1
         state.step, state.loss_sum, state.loss_clips = 0, 0.0, 0
         row["seconds"] = round(seconds, 3)
