@@ -63,4 +63,14 @@ def test_groups_are_resampled_whole():
 def test_every_score_states_its_definition():
     scores = judge(_one_hot([0, 1]), np.array([0, 1]), CLASSES, majority=0).as_dict()["scores"]
     assert all(score["definition"] for score in scores.values())
-    assert scores["accuracy"]["interval95"] == [1.0, 1.0]
+    assert scores["accuracy"]["interval95"][1] == 1.0
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_answers_that_are_all_right_or_all_wrong_are_no_certainty(right):
+    targets = np.zeros(100, int)
+    found = judge(_one_hot(targets if right else targets + 1), targets, CLASSES, majority=0)
+    low, high = found.intervals["accuracy"]
+    # Clopper-Pearson for 100 of 100: 0.025 ** (1 / 100).
+    assert (low, high) == pytest.approx((0.9638, 1.0) if right else (0.0, 0.0362), abs=1e-4)
+    assert "macro_f1" not in found.intervals

@@ -27,8 +27,9 @@ class Judgement:
     """All that is measured on one set of clips.
 
     ``intervals`` are 95 % bootstrap intervals, over groups where the clips have any: clips of one source
-    are not independent. ``per_class`` has precision, recall, F1 and support; ``confusion[i][j]`` counts
-    clips of class i taken for class j.
+    are not independent. Where every answer is right, or none is, accuracy has its exact interval instead.
+    ``per_class`` has precision, recall, F1 and support; ``confusion[i][j]`` counts clips of class i taken
+    for class j.
     """
 
     clips: int
@@ -137,6 +138,11 @@ def _intervals(
 ) -> dict[str, tuple[float, float]]:
     count = int(units.max()) + 1
     right = answers == targets
+    if right.all() or not right.any():
+        # Every resample says the same, which is no certainty: the exact limit for a share of 0 or 1 instead
+        # (Clopper and Pearson 1934), over the independent units.
+        limit = 0.025 ** (1 / count)
+        return {"accuracy": (limit, 1.0) if right.all() else (0.0, 1 - limit)}
     generator = np.random.default_rng(0)
     accuracy, f1 = np.empty(RESAMPLES), np.empty(RESAMPLES)
     for i in range(RESAMPLES):
