@@ -19,12 +19,18 @@ SMALL = 2_000_000
 CATALOGUE = 24
 SAMPLE = 12
 
+FAMILIES_WITH_A_TEST_VARIANT = {
+    entry.spec.family for entry in installed().entries("extractor") if entry.spec.name.endswith("_test")
+}
+
 
 def small(entry: Entry) -> bool:
     spec = entry.spec
     if not isinstance(spec, ExtractorSpec) or entry.plugin.distribution == "vidcore":
         return True
-    return spec.name.endswith("_test") and (spec.parameters or SMALL) <= SMALL
+    if spec.parameters is None or spec.parameters > SMALL:
+        return False
+    return spec.name.endswith("_test") or spec.family not in FAMILIES_WITH_A_TEST_VARIANT
 
 
 def large() -> list[Entry]:

@@ -416,3 +416,25 @@ def test_causal():
 
 def test_time_order():
     assert "blind to the order of frames" in failure("time_order", target="Blind")
+
+
+class Deep(Sound):
+    """Sound: thirty normalised layers, through which a signal with untouched statistics would die away."""
+
+    def __init__(self, spec, config):
+        super().__init__(spec, config)
+        width = 2 * config.width
+        self.layers = nn.Sequential(
+            *(nn.Sequential(nn.Conv3d(width, width, 1), nn.BatchNorm3d(width), nn.ReLU()) for _ in range(30))
+        )
+
+    def maps(self, clip):
+        found = super().maps(clip)
+        return {**found, "features": self.layers(found["features"])}
+
+
+def test_a_deep_normalised_network_is_awake():
+    suite("Deep")().test_time_order()
+    module = suite("Deep")().ready()
+    assert not module.training
+    assert {layer[1].momentum for layer in module.layers} == {0.1}

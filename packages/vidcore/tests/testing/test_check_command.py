@@ -1,6 +1,7 @@
 """``vidcore check``: verdicts as a table and as JSON, and an exit code."""
 
 import json
+import os
 import sys
 
 import pytest
@@ -46,12 +47,15 @@ def leaky(monkeypatch):
 
 
 def test_a_sound_component(monkeypatch):
+    # Settings of the caller's own tests do not leak in.
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-k nothing_at_all")
     done = CliRunner().invoke(check, ["mean"])
     assert done.exit_code == 0, done.output
     assert "mean  readout of vidcore" in done.output
     assert "conforms: 13 passed, 2 not applicable" in done.output
     assert "it has no options" in done.output
     assert "not declared causal" in done.output
+    assert os.environ["PYTEST_ADDOPTS"] == "-k nothing_at_all"
 
 
 def test_failures_and_exemptions_are_named_and_the_exit_code_is_one(leaky):

@@ -21,7 +21,7 @@ Array = npt.NDArray[Any]
 
 
 class FittedHeadConformance(VariationConformance):
-    """Every check of a fitted head; its ``name`` is enough. It is fitted to 120 rows of four classes."""
+    """Every check of a fitted head; its ``name`` is enough. It is fitted to 100 rows of four classes."""
 
     kind: ClassVar[Kind] = "head"
     base: ClassVar[str] = "vidcore.heads.base.FittedHead"
@@ -32,11 +32,15 @@ class FittedHeadConformance(VariationConformance):
         return head
 
     def rows(self, apart: float = 1.0) -> tuple[Array, Array]:
-        """Features (120, 6) float32 and class indices (120,): clouds whose centres lie ``apart``, on uneven scales."""
+        """Features (100, 6) float32 and class indices (100,): clouds whose centres lie ``apart``, on uneven scales.
+
+        Classes are as frequent as the head was told, unequally: balancing them makes a difference.
+        """
         generator = np.random.default_rng(0)
-        targets = np.arange(120) % 4
-        centres = apart * generator.standard_normal((4, 6))
-        features = (centres[targets] + generator.standard_normal((120, 6))) * 10.0 ** np.arange(-2, 4)
+        counts = target_info("class").counts
+        targets = generator.permutation(np.repeat(np.arange(len(counts)), counts))
+        centres = apart * generator.standard_normal((len(counts), 6))
+        features = (centres[targets] + generator.standard_normal((len(targets), 6))) * 10.0 ** np.arange(-2, 4)
         return features.astype(np.float32), targets
 
     def fitted(self, apart: float = 1.0, **options: Any) -> FittedHead:
@@ -56,8 +60,8 @@ class FittedHeadConformance(VariationConformance):
         """Probabilities (N, C) that sum to one and find the classes of clouds that lie apart."""
         features, targets = self.rows(apart=20)
         got = self.fitted(apart=20).predict(features)
-        if got.shape != (120, 4):
-            fail(f"predict gave {got.shape} for 120 rows of 4 classes; expected (120, 4)")
+        if got.shape != (100, 4):
+            fail(f"predict gave {got.shape} for 100 rows of 4 classes; expected (100, 4)")
         if not (np.isfinite(got).all() and (got >= 0).all() and np.allclose(got.sum(1), 1, atol=1e-4)):
             fail("predict gave rows that are not probabilities: finite, not negative, summing to 1")
         score = float((got.argmax(1) == targets).mean())
@@ -109,7 +113,7 @@ class FittedHeadConformance(VariationConformance):
         except VidcoreError:
             return
         got = head.predict(features)
-        if got.shape != (120, 4):
-            fail(f"fitted to rows without one of 4 classes, predict gave {got.shape}; expected (120, 4) or a refusal")
+        if got.shape != (100, 4):
+            fail(f"fitted to rows without one of 4 classes, predict gave {got.shape}; expected (100, 4) or a refusal")
         if not (got.argmax(1) != 2).all():
             fail("a class that no row had is predicted")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import pkgutil
 import tempfile
 import uuid
@@ -66,15 +67,20 @@ def run_suite(suite: type[ComponentConformance]) -> list[Verdict]:
     _waiting[token] = suite
     recorder = _Recorder()
     said = io.StringIO()
+    # The caller's own pytest settings, in files or in the environment, are not the component's business.
+    added = os.environ.pop("PYTEST_ADDOPTS", None)
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         path = Path(folder) / f"{token}.py"
         path.write_text(f"from vidcore.testing.run import waiting\n\nTestComponent = waiting({token!r})\n")
-        # The caller's own pytest settings (pyproject, environment) are not the component's business.
         arguments = [str(path), f"--rootdir={folder}", f"--confcutdir={folder}", "--import-mode=importlib", "-q"]
         arguments += ["-c", str(Path(folder) / "none.ini"), "-p", "no:cacheprovider", "-p", "no:faulthandler"]
         (Path(folder) / "none.ini").write_text("[pytest]\n")
-        code = pytest.main(arguments, plugins=[recorder])
-    _waiting.pop(token, None)
+        try:
+            code = pytest.main(arguments, plugins=[recorder])
+        finally:
+            _waiting.pop(token, None)
+            if added is not None:
+                os.environ["PYTEST_ADDOPTS"] = added
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) or not recorder.verdicts:
         raise VidcoreError(f"the suite of {suite.kind} {suite.name!r} could not run:\n{said.getvalue()}")
     return recorder.verdicts
