@@ -52,7 +52,8 @@ def test_train_prints_what_it_does_and_where_it_is(call, brightness, tmp_path):
 
 
 def test_the_option_and_the_key_are_the_same(call, brightness, tmp_path):
-    call("train", "--data", brightness, "--readout", "attention", "--out", tmp_path, "--name", "r", *TINY)
+    chosen = ("--extractor", "basic/patch_transformer", "--data", brightness, "--readout", "attention")
+    call("train", *chosen, "--out", tmp_path, "--name", "r", *TINY)
     tree = yaml.safe_load((tmp_path / "r" / "config.yaml").read_text())
     assert tree["readout"]["name"] == "attention"
     assert tree["data"]["source"] == str(brightness)
