@@ -114,6 +114,9 @@ class FeatureMap:
         mask = None
         if self.mask is not None:
             mask = self.mask.gather(1, torch.where(weight > 0.5, right, left))
+            real_left, real_right = self.mask.gather(1, left), self.mask.gather(1, right)
+            # Between a real step and padding there is nothing to interpolate: the real one is held.
+            weight = torch.where(real_left == real_right, weight, real_right.to(weight.dtype))
         data = torch.lerp(self._take(left), self._take(right), _over_steps(weight, self.data))
         return FeatureMap(data, times.to(self.data.device), mask)
 

@@ -76,3 +76,14 @@ def test_an_unknown_reference_names_the_streams():
         fusion("concat", TWO, reference="c")
     with pytest.raises(WiringError, match="needs at least one stream"):
         fusion("concat", {})
+
+
+def test_padding_does_not_reach_real_steps_of_another_rate():
+    slow, fast = fmap(6, 4, (2, 2), 4.0), fmap(4, 16, (2, 2))
+    slow_mask = torch.tensor([[True, True, True, False]]).expand(2, -1)
+    fast_mask = (torch.arange(16) < 12).expand(2, -1)
+    streams = {"b": FeatureMap(slow.data, slow.times, slow_mask), "a": FeatureMap(fast.data, fast.times, fast_mask)}
+    part = fusion("concat", {"a": FeatureInfo(4, (1, 8, 8)), "b": TWO["b"]})
+    before = part(streams).data
+    slow.data[:, :, 3] += 100
+    assert torch.equal(part(streams).data[:, :, :12], before[:, :, :12])
