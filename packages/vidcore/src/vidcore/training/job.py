@@ -13,22 +13,20 @@ from vidcore.catalog import FusionSpec, HeadSpec, ReadoutSpec, Registry, install
 from vidcore.config import RunConfig, component_config
 from vidcore.errors import RunError, VidcoreError
 from vidcore.model import VideoModel
-from vidcore.training.batches import BatchSource, TrainingData
+from vidcore.training.batches import TrainingData
 from vidcore.training.checkpoints import Checkpoints
 from vidcore.training.device import chosen_device, chosen_precision
-from vidcore.training.encoded import encode_once, feature_bytes
 from vidcore.training.environment import changes, describe_environment
 from vidcore.training.files import read_json, write_json
 from vidcore.training.interruption import RunInterruptedError
-from vidcore.training.loader import ClipLoader, ClipSplit
 from vidcore.training.preparation import PreparedData, open_data, prepare_data, split_sizes, stored_data
 from vidcore.training.progress import Progress
 from vidcore.training.results import write_results
 from vidcore.training.run import RunFolder, create_run, open_run
 from vidcore.training.seeding import seed_all
+from vidcore.training.sources import batch_sources
 from vidcore.training.summary import header
 from vidcore.training.tracking import CsvTracker, TensorBoardTracker, Tracker
-from vidcore.training.trained import sampling_of
 from vidcore.training.trainer import Trainer
 
 
@@ -161,7 +159,7 @@ def _carry_out(
         for line in [*data.notes, *_skipped_note(data), *(f"changed: {line}" for line in changed or [])]:
             progress.note(line)
         trainer.prepare(model)
-        sources = _sources(config, data, model, trainer, progress)
+        sources = batch_sources(config, data, model, trainer, progress)
         seed_all(config.train.seed)
         try:
             trainer.fit(TrainingData(sources["train"], sources.get("val")), payload)
@@ -171,55 +169,6 @@ def _carry_out(
         write_results(run, config, data, trainer, sources)
         progress.end("done")
     return run
-
-
-def _sources(
-    config: RunConfig, data: PreparedData, model: VideoModel, trainer: Trainer, progress: Progress
-) -> dict[str, BatchSource]:
-    """Per split its batches: decoded anew in every epoch, or encoded once where nothing of the way changes."""
-    streams = {name: model.extractor(name).clip for name in model.streams}
-    loader = ClipLoader(
-        data.rows,
-        data.targets.values,
-        sampling_of(config),
-        streams,
-        seed=config.train.seed,
-        size=config.data.size,
-        workers=config.data.workers,
-        pin=trainer.fabric.device.type == "cuda",
-    )
-    splits = {
-        name: ClipSplit(loader, rows, jitter=bool(config.data.jitter) and name == "train")
-        for name, rows in data.splits.named().items()
-    }
-    if config.data.jitter or len(model.frozen) < len(streams):
-        return dict(splits)
-    needed = _memory_needed(config, model, sum(map(len, splits.values())))
-    if needed > _memory_allowed():
-        progress.note(f"features of the frozen extractors would take {needed / 2**30:.1f} GiB: computed in every epoch")
-        return dict(splits)
-    progress.note("extractors are frozen and clips fixed: features are computed once and kept in memory")
-    encoded: dict[str, BatchSource] = {}
-    for name, split in splits.items():
-        progress.begin(f"encoding {name}", len(split))
-        encoded[name] = encode_once(
-            model, trainer.encode, split, config.train.batch_size, lambda clips: progress.advance(clips, clips=clips)
-        )
-    return encoded
-
-
-def _memory_needed(config: RunConfig, model: VideoModel, clips: int) -> int:
-    streams = {}
-    for name in model.streams:
-        extractor = model.extractor(name)
-        height, width = extractor.clip.size or ((config.data.size or 256),) * 2
-        streams[name] = (extractor.outputs[extractor.output_names[0]], (config.data.frames or 16, height, width))
-    return feature_bytes(streams, clips)
-
-
-def _memory_allowed() -> int:
-    """A quarter of the machine's memory."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
 
 
 def _skipped_note(data: PreparedData) -> list[str]:

@@ -1,0 +1,1 @@
+"""The extraction engine: videos in, stored features out."""

@@ -1,0 +1,1 @@
+"""Faster ways to run an extractor, verified against the plain one."""

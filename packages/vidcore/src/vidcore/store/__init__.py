@@ -1,0 +1,1 @@
+"""The feature store: features once computed, on disk."""
