@@ -10,9 +10,10 @@ import threading
 from pathlib import Path
 
 import pytest
+from vidcore.cache import cache_dir
 from vidcore.catalog import ExtractorSpec, WeightsInfo, installed
 from vidcore.errors import WeightsError
-from vidcore.weights import cache_dir, check_digest, find_weights, place_of
+from vidcore.weights import check_digest, find_weights, place_of
 from vidcore.weights._places import HubFile, UrlFile
 
 HUB = WeightsInfo(tag="ssl", source="hf:authors/net/pytorch_model.bin")
@@ -35,13 +36,13 @@ def into_hub(hub: Path, name: str, commit: str = "0" * 40) -> Path:
 
 
 def test_cache_folder(monkeypatch, tmp_path):
-    assert cache_dir() == tmp_path / "own" / "weights"
+    assert cache_dir("weights") == tmp_path / "own" / "weights"
     monkeypatch.delenv("VIDCORE_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache_dir() == tmp_path / "xdg" / "vidcore" / "weights"
+    assert cache_dir("weights") == tmp_path / "xdg" / "vidcore" / "weights"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache_dir() == tmp_path / ".cache" / "vidcore" / "weights"
+    assert cache_dir("weights") == tmp_path / ".cache" / "vidcore" / "weights"
 
 
 def test_hub_cache(make_net, caches):
@@ -278,7 +279,7 @@ def test_every_installed_source_is_understood():
     for source in sources:
         place = place_of(source)
         assert place is not None, source
-        assert place.candidates()[0].is_relative_to(cache_dir()), source
+        assert place.candidates()[0].is_relative_to(cache_dir("weights")), source
 
 
 def test_cache_that_cannot_be_written(server, caches):

@@ -3,7 +3,6 @@
 from vidcore.weights._convert import save_converted
 from vidcore.weights._find import FoundFile, check_digest, find_weights, place_of
 from vidcore.weights._load import Loadable, compare_weights, convert_weights, fits, load_weights, refusal
-from vidcore.weights._places import cache_dir
 from vidcore.weights._read import digest, read_published, weights_file
 from vidcore.weights._report import Resized, WeightsReport
 from vidcore.weights._resize import adapt_channels, inflate
@@ -14,7 +13,6 @@ __all__ = [
     "Resized",
     "WeightsReport",
     "adapt_channels",
-    "cache_dir",
     "check_digest",
     "compare_weights",
     "convert_weights",

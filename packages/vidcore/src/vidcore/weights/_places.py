@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from dataclasses import dataclass
@@ -10,17 +9,11 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
+from vidcore.cache import cache_dir
 from vidcore.errors import WeightsError
 from vidcore.weights._read import shard_names
 
 _HUB_ADDRESS = re.compile(r"(?P<owner>[\w.-]+)/(?P<repo>[\w.-]+?)(?:@(?P<revision>[\w.-]+))?/(?P<file>[^@]+)")
-
-
-def cache_dir() -> Path:
-    """Where downloads are kept: ``$VIDCORE_CACHE/weights``, by default ``~/.cache/vidcore/weights``."""
-    own = os.environ.get("VIDCORE_CACHE")
-    shared = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(own or f"{shared}/vidcore").expanduser() / "weights"
 
 
 class Place(Protocol):
@@ -131,7 +124,7 @@ class HubFile:
 
     def _copy(self, name: str) -> Path:
         revision = f"@{self.revision}" if self.revision else ""
-        return cache_dir() / "huggingface.co" / f"{self.repo}{revision}" / name
+        return cache_dir("weights") / "huggingface.co" / f"{self.repo}{revision}" / name
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +147,7 @@ class UrlFile:
         steps = [step for step in unquote(parts.path).split("/") if step not in ("", ".", "..")]
         if not steps:
             raise WeightsError(f"{self.url} names no file")
-        return [cache_dir().joinpath(parts.hostname or "", *steps), Path(get_dir(), "checkpoints", steps[-1])]
+        return [cache_dir("weights").joinpath(parts.hostname or "", *steps), Path(get_dir(), "checkpoints", steps[-1])]
 
     def cached(self) -> Path | None:
         """The file in either cache."""
