@@ -59,7 +59,8 @@ def test_every_distribution_is_in_the_workspace(root):
 
     workspace = tomllib.loads((root / "pyproject.toml").read_text())
     packages = {p.parent.name for p in root.glob("packages/*/pyproject.toml")}
-    assert packages == set(workspace["project"]["dependencies"]) == set(workspace["tool"]["uv"]["sources"])
+    depended_on = {dependency.partition("[")[0] for dependency in workspace["project"]["dependencies"]}
+    assert packages == depended_on == set(workspace["tool"]["uv"]["sources"])
     checked = set(workspace["tool"]["importlinter"]["root_packages"])
     assert {name.replace("-", "_") for name in packages} == checked
 
