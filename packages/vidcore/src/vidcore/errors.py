@@ -55,3 +55,7 @@ class RunError(VidcoreError):
 
 class TrainingError(VidcoreError):
     """Training cannot start or go on: nothing to train, a loss that is not a number."""
+
+
+class StoreError(VidcoreError):
+    """The feature store cannot be read or written as asked: not a store, a newer format, a missing key, a full disk."""

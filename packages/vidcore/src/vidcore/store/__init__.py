@@ -1,1 +1,8 @@
 """The feature store: features once computed, on disk."""
+
+from ._store import FeatureStore
+from ._writer import Writer
+from .collection import Collection, OutputInfo
+from .record import Record
+
+__all__ = ["Collection", "FeatureStore", "OutputInfo", "Record", "Writer"]
