@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from vidcore.errors import ConfigError
 
-from ._failure import VideoError
-from ._index import segment_bounds
+from ._cut import plan_cut
 from ._rows import Row
 from .decode import VideoReader
 from .sampling import Sampling
@@ -92,37 +90,20 @@ def cut_clips(
     generator: Generator | None = None,
 ) -> list[list[Clip]]:
     """Cut clips from an open video; a frame belongs to the segment when ``start <= its time < end``. See read_clips."""
-    first, stop, duration = _segment(reader, start_seconds, end_seconds)
+    cut = plan_cut(reader, samplings, start_seconds, end_seconds, generator)
     times = reader.times_seconds
-    drawn = [sampling.draw(times[first:stop], duration, generator) for sampling in samplings]
-    wanted = np.unique(np.concatenate([clip.indices.ravel() for clip in drawn])) + first
-    frames = reader.read(wanted)
+    frames = reader.read(cut.wanted)
     # One index operation a clip: the frames of all samplings are held once and copied into each.
     return [
         [
             Clip(
-                frames=frames[torch.from_numpy(np.searchsorted(wanted, indices + first))],
-                indices=torch.from_numpy(indices + first),
-                times_seconds=torch.from_numpy(times[indices + first]),
+                frames=frames[torch.from_numpy(cut.places(indices))],
+                indices=torch.from_numpy(indices),
+                times_seconds=torch.from_numpy(times[indices]),
                 mask=torch.from_numpy(mask),
                 path=reader.path,
             )
             for indices, mask in zip(clips.indices, clips.mask, strict=True)
         ]
-        for clips in drawn
+        for clips in cut.clips
     ]
-
-
-def _segment(reader: VideoReader, start: float | None, end: float | None) -> tuple[int, int, float]:
-    """First frame, the one after the last, and the seconds between the first one's start and the last one's end."""
-    times = reader.times_seconds
-    first, stop = segment_bounds(times, start, end)
-    if stop <= first:
-        raise VideoError(
-            reader.path, "read",
-            f"no frame lies from {start or 0:g} s to {end if end is not None else reader.duration_seconds:g} s; "
-            f"the video lasts {reader.duration_seconds:.3f} s",
-            "correct start_seconds and end_seconds in the manifest (seconds from the first frame, end excluded)",
-        )  # fmt: skip
-    last_end = float(times[stop]) if stop < len(times) else reader.duration_seconds
-    return first, stop, last_end - float(times[first])
