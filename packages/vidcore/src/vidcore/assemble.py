@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from vidcore.catalog import ExtractorSpec, FusionSpec, HeadSpec, ReadoutSpec, Registry, installed, load_target
@@ -50,12 +51,22 @@ def _build(name: str, registry: Registry, options: dict[str, Any]) -> Extractor:
 
 
 def assemble(
-    config: RunConfig, targets: TargetInfo, registry: Registry | None = None, *, with_weights: bool = True
+    config: RunConfig,
+    targets: TargetInfo,
+    registry: Registry | None = None,
+    *,
+    with_weights: bool = True,
+    built: Mapping[str, Extractor] | None = None,
 ) -> VideoModel:
     """The model that a run configuration describes.
 
-    ``with_weights=False`` leaves published weights unloaded and their files unread: for a model whose own
-    trained weights are loaded next.
+    Args:
+        config: the run; only its parts are read.
+        targets: what the head predicts.
+        registry: components; by default those installed.
+        with_weights: ``False`` leaves published weights unloaded and their files unread: for a model whose own
+            trained weights are loaded next.
+        built: extractors by stream that are there already; frozen ones can be shared by several models.
 
     Raises:
         UnknownNameError, ConfigError, WiringError, WeightsError: before any forward, naming the part.
@@ -64,11 +75,13 @@ def assemble(
     extractors: dict[str, Extractor] = {}
     frozen = set()
     for choice in config.extractors:
-        if with_weights:
+        stream = _free_name(choice.name, extractors)
+        if built is not None and stream in built:
+            extractor = built[stream]
+        elif with_weights:
             extractor = create(choice.name, registry=registry, **choice.options)
         else:
             extractor = _build(choice.name, registry, choice.options).eval()
-        stream = _free_name(choice.name, extractors)
         extractors[stream] = extractor
         if choice.freeze if choice.freeze is not None else bool(extractor.config.weights):
             frozen.add(stream)

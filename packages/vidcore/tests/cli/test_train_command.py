@@ -59,6 +59,16 @@ def test_the_option_and_the_key_are_the_same(call, brightness, tmp_path):
     assert tree["data"]["source"] == str(brightness)
 
 
+def test_folds_are_printed_as_a_table(call, brightness, tmp_path):
+    chosen = ("--extractor", "basic/patch_transformer", "--data", brightness, "--folds", "3")
+    code, out, err = call("train", *chosen, "--out", tmp_path, "--name", "r", *TINY)
+    assert (code, err) == (0, "")
+    assert "data       " in out and ": 36 in 3 folds" in out
+    assert "3 folds: mean, standard deviation and 95 % t interval of the mean" in out
+    assert "36 clips, each answered by the model of the fold that had not seen it" in out
+    assert "note: the model that is shipped is trained on the rows of all folds for 1 epochs" in out
+
+
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [

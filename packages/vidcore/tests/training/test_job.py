@@ -192,12 +192,12 @@ def test_a_folder_that_exists_is_not_written_into(tiny_config, finished_run):
 
 
 def test_an_error_inside_never_claims_success(tiny_config, monkeypatch):
-    from vidcore.training import job
+    from vidcore.training import single
 
     def broken(*args):
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(job, "write_results", broken)
+    monkeypatch.setattr(single, "write_results", broken)
     config = tiny_config(train={"epochs": 1})
     with pytest.raises(ZeroDivisionError):
         train(config)

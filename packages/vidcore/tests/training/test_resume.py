@@ -16,6 +16,7 @@ import pytest
 from vidcore.errors import RunError
 from vidcore.training import RunInterruptedError, load, open_run, resume, train
 from vidcore.training.checkpoints import Checkpoints
+from vidcore.training.contents import content_mark
 from vidcore.training.tracking import TensorBoardTracker
 
 # Forked, so that a killed training costs no second import of the framework; the parent has no threads.
@@ -122,11 +123,43 @@ def test_changed_data_is_refused_and_forced(tiny_config, tmp_path, brightness, v
     video_writer(folder / "dark" / "99.mkv", 40, 1)
     with pytest.raises(RunError) as caught:
         resume(run.root)
-    assert f"data {folder}: rows or files are others" in str(caught.value)
+    assert f"data {folder}: new rows (1): {folder / 'dark' / '99.mkv'}" in str(caught.value)
     assert "--force" in str(caught.value)
     assert resume(run.root, force=True).done
     assert "changed: data" in run.log.read_text()
     assert sum(json.loads(run.data.read_text())["splits"].values()) == 37
+
+
+def test_a_file_of_equal_size_and_date_with_other_contents_is_refused(tiny_config, tmp_path, brightness, monkeypatch):
+    folder = tmp_path / "copy"
+    for path in sorted(brightness.rglob("*.mkv")):
+        copy = folder / path.parent.name / path.name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    run = _stopped(tiny_config(data={"source": str(folder)}), monkeypatch)
+    victim = folder / "grey" / "04.mkv"
+    before, content = victim.stat(), bytearray(victim.read_bytes())
+    content[len(content) // 2] ^= 255
+    victim.write_bytes(content)
+    os.utime(victim, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(RunError) as caught:
+        resume(run.root)
+    assert f"data {folder}: files with other contents (1): {victim}\n" in str(caught.value)
+
+
+def test_the_mark_of_a_large_file_reads_its_ends_and_its_middle(tmp_path):
+    content = bytearray(1_000_000)
+    path = tmp_path / "large"
+    marks = []
+    for place in (None, 0, 500_000, 999_999):
+        changed = content.copy()
+        if place is not None:
+            changed[place] = 1
+        path.write_bytes(changed)
+        marks.append(content_mark(path))
+    assert len(set(marks)) == 4
+    path.write_bytes(content + b"0")
+    assert content_mark(path) not in marks
 
 
 def test_another_version_is_refused(tiny_config, monkeypatch):

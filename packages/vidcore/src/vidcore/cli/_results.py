@@ -12,11 +12,21 @@ from vidcore.cli._table import echo_table
 
 def echo_results(results: Mapping[str, Any]) -> None:
     """Print scores with intervals and baselines, what the weights were, and the footnotes."""
-    from vidcore.training.summary import result_rows, weights_in_words
+    from vidcore.training.summary import fold_rows, result_rows, weights_in_words
 
-    test = results["test"]
-    click.echo(f"\n{test['clips']} clips of the {test['split']} split, model of epoch {results['best_epoch']}")
-    echo_table(["score", "value", "95 % interval", "baseline"], result_rows(results), right=(1,))
+    test, columns = results["test"], ["score", "value", "95 % interval", "baseline"]
+    if "folds" in results:
+        count = results["folds"]["count"]
+        click.echo(f"\n{count} folds: mean, standard deviation and 95 % t interval of the mean")
+        echo_table(["score", "mean", "sd", "95 % interval", "each fold"], fold_rows(results), right=(1, 2))
+        click.echo(f"\n{test['clips']} clips, each answered by the model of the fold that had not seen it")
+    else:
+        click.echo(f"\n{test['clips']} clips of the {test['split']} split, model of epoch {results['best_epoch']}")
+    echo_table(columns, result_rows(results), right=(1,))
+    if "held_out" in results:
+        held = results["held_out"]
+        click.echo(f"\n{held['clips']} clips of the test split, which is in no fold, and the model that is shipped")
+        echo_table(columns, result_rows({"test": held}), right=(1,))
     for stream, facts in results["extractors"].items():
         click.echo(f"weights of {stream} before training: {weights_in_words(facts)}")
     for note in results["notes"]:

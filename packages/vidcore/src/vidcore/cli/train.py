@@ -19,6 +19,7 @@ import click
 @click.option("--config", "file", type=click.Path(path_type=Path), help="A YAML file; a run's config.yaml repeats it.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for run folders.  [default: runs]")
 @click.option("--name", help="Name of the run's folder.")
+@click.option("--folds", type=click.IntRange(2), metavar="K", help="Cross-validate: K models, every row tested once.")
 @click.option("--resume", "run", type=click.Path(path_type=Path), help="Go on with a run that was stopped.")
 @click.option("--force", is_flag=True, help="With --resume: although data or versions changed.")
 @click.option("--on-error", type=click.Choice(["stop", "skip"]), help="What to do about videos that cannot be read.")
@@ -32,6 +33,7 @@ def train(
     file: Path | None,
     out: Path | None,
     name: str | None,
+    folds: int | None,
     run: Path | None,
     force: bool,
     on_error: str | None,
@@ -42,7 +44,7 @@ def train(
     Without arguments it trains basic/keypoints on trajectory videos that it makes itself. Any field of
     the configuration can be set: train.epochs=3 data.frames=32 extractors.0.options.depth=6
     """
-    choices = _choices(extractors, source, fusion, readout, head, out, name, on_error)
+    choices = _choices(extractors, source, fusion, readout, head, out, name, on_error, folds)
     if run is not None:
         if choices or file or overrides:
             raise click.UsageError(
@@ -69,6 +71,7 @@ def _choices(
     out: Path | None,
     name: str | None,
     on_error: str | None,
+    folds: int | None,
 ) -> dict[str, Any]:
     """The options that were given, as keys of the run configuration."""
     data = {key: value for key, value in (("source", source), ("on_error", on_error)) if value is not None}
@@ -77,6 +80,8 @@ def _choices(
     chosen: dict[str, Any] = {**parts, **plain}
     if data:
         chosen["data"] = data
+    if folds is not None:
+        chosen["train"] = {"folds": folds}
     if extractors:
         chosen["extractors"] = [{"name": extractor} for extractor in extractors]
     return chosen

@@ -81,6 +81,12 @@ class TrainConfig(_Section):
     """Largest gradient norm; null: no clipping."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] | None = None
     """Null: bf16-mixed on a GPU that has it, else 32-true."""
+    folds: int | None = Field(None, ge=2)
+    """Cross-validation: so many models after each other, each tested on rows that it has not seen; every row is tested
+    once. Rows whose split is 'test' stay out of it, and no other test rows are drawn. Null: one model."""
+    refit: bool = True
+    """With folds: train the model that is shipped on the rows of all folds, for the median of their best epochs.
+    False: ship the model of the fold with the best validation score."""
     patience: int | None = Field(None, ge=1)
     """Epochs without a better validation score after which training stops; null: never."""
     checkpoint_seconds: float = Field(60.0, ge=0)

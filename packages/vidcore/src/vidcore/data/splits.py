@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,6 +92,30 @@ def folds(rows: Sequence[Row], k: int, *, seed: int = 0) -> list[tuple[list[int]
     found = [(train.tolist(), test.tolist()) for train, test in divider]
     for number, (train, test) in enumerate(found, 1):
         _check_classes(rows, {f"the training part of fold {number}": train, f"the test part of fold {number}": test})
+    return found
+
+
+def fold_splits(rows: Sequence[Row], k: int, val_fraction: float, *, seed: int = 0) -> list[Splits]:
+    """``folds`` with validation rows: the share ``val_fraction`` of each training part, drawn as in split_rows.
+
+    Splits that rows name are not looked at.
+
+    Raises:
+        DataError: As ``folds``; or a class too rare to be in the training and the validation part of a fold.
+    """
+    free = [replace(row, split=None) for row in rows]
+    found = []
+    for number, (train, test) in enumerate(folds(free, k, seed=seed), 1):
+        drawn = Splits(list(range(len(train))), [], [])
+        if val_fraction > 0:
+            try:
+                drawn = split_rows([free[i] for i in train], (1 - val_fraction, val_fraction, 0.0), seed=seed)
+            except DataError as exc:
+                raise DataError(
+                    f"no validation rows can be drawn from the training part of fold {number} of {k}: {exc}; "
+                    "or do without them: data.val_fraction=0"
+                ) from exc
+        found.append(Splits([train[i] for i in drawn.train], [train[i] for i in drawn.val], test))
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,21 +14,19 @@ from vidcore.catalog import FusionSpec, HeadSpec, ReadoutSpec, Registry, install
 from vidcore.config import RunConfig, component_config
 from vidcore.errors import RunError, VidcoreError
 from vidcore.model import VideoModel
-from vidcore.training.batches import TrainingData
-from vidcore.training.checkpoints import Checkpoints
-from vidcore.training.device import chosen_device, chosen_precision
+from vidcore.training.contents import data_changes
+from vidcore.training.device import chosen_device, chosen_precision, make_fabric
 from vidcore.training.environment import changes, describe_environment
 from vidcore.training.files import read_json, write_json
+from vidcore.training.folds import cross_validate
 from vidcore.training.interruption import RunInterruptedError
 from vidcore.training.preparation import PreparedData, open_data, prepare_data, split_sizes, stored_data
 from vidcore.training.progress import Progress
-from vidcore.training.results import write_results
 from vidcore.training.run import RunFolder, create_run, open_run
 from vidcore.training.seeding import seed_all
-from vidcore.training.sources import batch_sources
+from vidcore.training.session import Session
+from vidcore.training.single import train_one
 from vidcore.training.summary import header
-from vidcore.training.tracking import CsvTracker, TensorBoardTracker, Tracker
-from vidcore.training.trainer import Trainer
 
 
 def train(config: RunConfig, *, show: bool = False, registry: Registry | None = None) -> RunFolder:
@@ -45,8 +44,7 @@ def train(config: RunConfig, *, show: bool = False, registry: Registry | None = 
     registry = registry or installed()
     check_names(config, registry)
     with Progress(show=show) as progress:
-        manifest, mark = open_data(config, registry, progress)
-        data = prepare_data(config, registry, manifest, mark, progress)
+        data = prepare_data(config, registry, open_data(config, registry, progress), progress)
     seed_all(config.train.seed)
     model = assemble(config, data.info, registry)
     config = resolved(config, model)
@@ -54,7 +52,7 @@ def train(config: RunConfig, *, show: bool = False, registry: Registry | None = 
     run.write_config(config)
     data.write(run)
     write_json(run.data, data.as_dict(config.data.source))
-    return _carry_out(run, config, data, model, registry, None, show)
+    return _carry_out(run, config, data, model, registry, show)
 
 
 def resume(
@@ -78,29 +76,30 @@ def resume(
     config = run.read_config()
     check_names(config, registry)
     with Progress(show=show) as progress:
-        manifest, mark = open_data(config, registry, progress)
-        known = read_json(run.data)
-        changed = [] if known["fingerprint"] == mark else [f"data {config.data.source}: rows or files are others"]
-        if changed and force:
-            data = prepare_data(config, registry, manifest, mark, progress)
-        elif not changed:
-            data = stored_data(config, registry, manifest, mark, run)
-    seed_all(config.train.seed)
+        source = open_data(config, registry, progress)
+        others = data_changes(config.data.source, source, run, read_json(run.data)["fingerprint"])
+        if others and force:
+            data = prepare_data(config, registry, source, progress)
+        elif not others:
+            data = stored_data(config, registry, source, run)
+    changed = list(others)
     if run.environment.exists():
         now = describe_environment(config, registry, _device(config))
         changed += changes(read_json(run.environment), now)
     if changed and not force:
         lines = "\n  ".join(changed)
         raise RunError(f"{run.root} cannot be resumed exactly; what changed:\n  {lines}\n  go on anyway with: --force")
+    seed_all(config.train.seed)
     model = assemble(config, data.info, registry)
-    payload = Checkpoints(run.checkpoints).load_last()
-    if changed:
+    if others:
         data.write(run)
         write_json(run.data, data.as_dict(config.data.source))
-        if payload is not None:
-            # Scores on other data say nothing about these: the best epoch is looked for anew.
-            payload["state"] |= {"best_score": None, "best_loss": None, "best_epoch": None, "stale": 0}
-    return _carry_out(run, config, data, model, registry, payload, show, changed)
+        if data.folds:
+            # Folds of other rows: what was found in the ones before is about another question.
+            changed.append("the folds are drawn and trained anew")
+            for folder in (run.fold(1).root.parent, run.checkpoints):
+                shutil.rmtree(folder, ignore_errors=True)
+    return _carry_out(run, config, data, model, registry, show, changed)
 
 
 def check_names(config: RunConfig, registry: Registry) -> None:
@@ -141,34 +140,31 @@ def _carry_out(
     data: PreparedData,
     model: VideoModel,
     registry: Registry,
-    payload: dict[str, Any] | None,
     show: bool,
     changed: list[str] | None = None,
 ) -> RunFolder:
     with Progress(run.progress, show=show, log=run.log) as progress, _last_words(run, progress):
-        trackers: list[Tracker] = [
-            CsvTracker(run.metrics),
-            TensorBoardTracker(run.tensorboard, payload["state"]["updates"] if payload else 0),
-        ]
-        trainer = Trainer(config.train, checkpoints=Checkpoints(run.checkpoints), progress=progress, trackers=trackers)
+        fabric = make_fabric(config.train)
         if not changed and not run.environment.exists():
-            write_json(run.environment, describe_environment(config, registry, trainer.fabric.device))
-        precision = str(config.train.precision)
-        for line in header(model, config, split_sizes(data.splits), trainer.fabric.device, precision):
+            write_json(run.environment, describe_environment(config, registry, fabric.device))
+        for line in header(model, config, _sizes(data), fabric.device, str(config.train.precision)):
             progress.note(line)
         for line in [*data.notes, *_skipped_note(data), *(f"changed: {line}" for line in changed or [])]:
             progress.note(line)
-        trainer.prepare(model)
-        sources = batch_sources(config, data, model, trainer, progress)
-        seed_all(config.train.seed)
-        try:
-            trainer.fit(TrainingData(sources["train"], sources.get("val")), payload)
-        finally:
-            for tracker in trackers:
-                tracker.close()
-        write_results(run, config, data, trainer, sources)
+        session = Session(run, config, data, registry, progress, fabric, model, bool(changed))
+        if data.folds:
+            cross_validate(session)
+        else:
+            train_one(session)
         progress.end("done")
     return run
+
+
+def _sizes(data: PreparedData) -> str:
+    if not data.folds:
+        return split_sizes(data.splits)
+    held = f", {len(data.splits.test)} test" if data.splits.test else ""
+    return f"{len(data.splits.train)} in {len(data.folds)} folds{held}"
 
 
 def _skipped_note(data: PreparedData) -> list[str]:
@@ -209,4 +205,5 @@ def _last_words(run: RunFolder, progress: Progress) -> Iterator[None]:
 
 
 def _can_resume(run: RunFolder) -> bool:
-    return any((run.checkpoints / name).exists() for name in ("last.pt", "previous.pt"))
+    kept = ("checkpoints/*.pt", "folds/*/checkpoints/*.pt", "folds/*/results.json")
+    return any(any(run.root.glob(pattern)) for pattern in kept)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
+import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from vidcore.catalog import HeadSpec, Registry
 from vidcore.config import RunConfig, component_config
 from vidcore.data.datasets import open_source
 from vidcore.data.inspect import DataReport, inspect_source
-from vidcore.data.manifest import Manifest, Row, read_source, write_manifest
-from vidcore.data.splits import Splits, split_rows
+from vidcore.data.manifest import SPLITS, Row, read_source, write_manifest
+from vidcore.data.splits import Splits, fold_splits, split_rows
 from vidcore.data.targets import Targets, class_targets, multilabel_targets
 from vidcore.heads.base import TargetInfo
+from vidcore.training.contents import OpenedData, opened
+from vidcore.training.files import replacing
 from vidcore.training.loader import default_workers
 from vidcore.training.progress import Progress
 from vidcore.training.run import RunFolder
@@ -32,35 +34,48 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedData:
-    """Rows, targets and splits of a run. ``numbers`` are the rows' places in the source."""
+    """Rows, targets and splits of a run. ``numbers`` are the rows' places in the source.
+
+    With ``folds``, ``splits`` is how the model that is shipped sees the rows: it trains on those of all folds.
+    """
 
     rows: list[Row]
     numbers: list[int]
     targets: Targets
     splits: Splits
     skipped: list[Skipped]
-    fingerprint: str
+    source: OpenedData
     notes: tuple[str, ...] = ()
     multilabel: bool = False
+    folds: tuple[Splits, ...] = ()
 
     @property
     def info(self) -> TargetInfo:
         """What a head is told before training."""
-        return TargetInfo(
-            "multilabel" if self.multilabel else "class", self.targets.classes, self.targets.counts(self.splits.train)
-        )
+        return self.told(self.splits)
+
+    def told(self, splits: Splits) -> TargetInfo:
+        """What a head that trains on these splits is told."""
+        kind: Literal["multilabel", "class"] = "multilabel" if self.multilabel else "class"
+        return TargetInfo(kind, self.targets.classes, self.targets.counts(splits.train))
+
+    @property
+    def fold_of(self) -> dict[int, int]:
+        """The fold, from 1, that tests each row; rows of no fold are absent."""
+        return {row: number for number, splits in enumerate(self.folds, 1) for row in splits.test}
 
     def as_dict(self, source: str) -> dict[str, Any]:
         """Plain data for ``data.json``."""
         named = self.splits.named()
         return {
             "source": source,
-            "fingerprint": self.fingerprint,
+            "fingerprint": self.source.fingerprint,
             "rows": len(self.rows),
             "skipped": len(self.skipped),
             "kind": self.info.kind,
             "classes": list(self.targets.classes),
             "splits": {name: len(part) for name, part in named.items()},
+            **({"folds": len(self.folds)} if self.folds else {}),
             "class_counts": {
                 name: dict(zip(self.targets.classes, self.targets.counts(part), strict=True))
                 for name, part in named.items()
@@ -69,11 +84,11 @@ class PreparedData:
         }
 
     def write(self, run: RunFolder) -> None:
-        """Write ``split.csv``, and ``skipped.csv`` where rows were left out."""
+        """Write ``split.csv``, ``folds.csv`` where there are folds, ``skipped.csv`` where rows were left out."""
         home = {number: name for name, part in self.splits.named().items() for number in part}
         write_manifest(
             [
-                replace(row, video=row.video.absolute(), split=home[place], extra={"row": self.numbers[place]})
+                replace(row, video=row.video.absolute(), split=home[place], extra=self._where(place))
                 for place, row in enumerate(self.rows)
                 if place in home
             ],
@@ -81,12 +96,35 @@ class PreparedData:
         )
         if self.skipped:
             write_manifest(
-                [Row(s.video.absolute(), extra={"row": s.row, "reason": s.reason}) for s in self.skipped], run.skipped
+                [
+                    Row(s.video.absolute(), extra={"row": s.row, "reason": s.reason, "content": self._mark(s.row)})
+                    for s in self.skipped
+                ],
+                run.skipped,
             )
+        if self.folds:
+            self._write_folds(run)
+
+    def _where(self, place: int) -> dict[str, Any]:
+        number = self.numbers[place]
+        return {"row": number, "content": self._mark(number)}
+
+    def _mark(self, number: int) -> str:
+        return self.source.marks[self.source.manifest[number].video]
+
+    def _write_folds(self, run: RunFolder) -> None:
+        parts = [{row: name for name, part in splits.named().items() for row in part} for splits in self.folds]
+        names = [f"fold{number}" for number in range(1, len(parts) + 1)]
+        with replacing(run.folds) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["row", "video", "fold", *names])
+            for place, fold in sorted(self.fold_of.items()):
+                row = self.rows[place]
+                writer.writerow([self.numbers[place], row.video.absolute(), fold, *(part[place] for part in parts)])
 
 
-def open_data(config: RunConfig, registry: Registry, progress: Progress) -> tuple[Manifest, str]:
-    """The rows of ``config.data.source`` and the fingerprint of rows and files.
+def open_data(config: RunConfig, registry: Registry, progress: Progress) -> OpenedData:
+    """The rows of ``config.data.source`` and what is in their files.
 
     Raises:
         ManifestError, ConfigError, DataError: the source cannot be read or made.
@@ -94,17 +132,16 @@ def open_data(config: RunConfig, registry: Registry, progress: Progress) -> tupl
     workers = config.data.workers if config.data.workers else default_workers() + 1
     with progress.counting(f"preparing {config.data.source}") as told:
         manifest = open_source(config.data.source, config.data.options, registry=registry, workers=workers, told=told)
-    return manifest, fingerprint(manifest)
+    return opened(manifest)
 
 
-def prepare_data(
-    config: RunConfig, registry: Registry, manifest: Manifest, mark: str, progress: Progress
-) -> PreparedData:
+def prepare_data(config: RunConfig, registry: Registry, source: OpenedData, progress: Progress) -> PreparedData:
     """Check every video, leave out or refuse the bad ones, split the rest.
 
     Raises:
         DataError: videos that cannot be used (all of them are listed), classes that cannot be split.
     """
+    manifest = source.manifest
     with progress.counting("checking videos") as told:
         report = inspect_source(manifest, workers=config.data.workers or None, progress=told)
     bad = set(report.bad_rows())
@@ -113,16 +150,31 @@ def prepare_data(
     kept = [number for number in range(len(manifest)) if number not in bad]
     rows = _together([manifest[number] for number in kept], report)
     several = _multilabel(config, registry)
-    shares = (1 - config.data.val_fraction - config.data.test_fraction, *_fractions(config))
     # Several labels a row are no strata: such rows are divided by their number only.
-    strata = [replace(row, label=None) for row in rows] if several else rows
-    splits = split_rows(strata, shares, seed=config.train.seed)
+    splits, folds = _divided([replace(row, label=None) for row in rows] if several else rows, config)
     targets = multilabel_targets(rows) if several else class_targets(rows)
-    return PreparedData(rows, kept, targets, splits, _skipped(report), mark, _notes(report), several)
+    return PreparedData(rows, kept, targets, splits, _skipped(report), source, _notes(report), several, folds)
 
 
-def stored_data(config: RunConfig, registry: Registry, manifest: Manifest, mark: str, run: RunFolder) -> PreparedData:
-    """The data of a run as its folder holds it, without checking the videos again; ``manifest`` must be unchanged."""
+def _divided(rows: list[Row], config: RunConfig) -> tuple[Splits, tuple[Splits, ...]]:
+    val, test, seed = config.data.val_fraction, config.data.test_fraction, config.train.seed
+    if config.train.folds is None:
+        return split_rows(rows, (1 - val - test, val, test), seed=seed), ()
+    # Rows that name a split say which to keep out; the rest is for the folds to divide.
+    merged = [row if row.split in (None, "test") else replace(row, split="train") for row in rows]
+    held = any(row.split == "test" for row in rows)
+    splits = split_rows(merged, (1.0, 0.0, 0.0), seed=seed) if held else Splits(list(range(len(rows))), [], [])
+    inner = fold_splits([rows[place] for place in splits.train], config.train.folds, val, seed=seed)
+    return splits, tuple(_placed(part, splits.train) for part in inner)
+
+
+def _placed(splits: Splits, places: list[int]) -> Splits:
+    return Splits(*([places[i] for i in part] for part in (splits.train, splits.val, splits.test)))
+
+
+def stored_data(config: RunConfig, registry: Registry, source: OpenedData, run: RunFolder) -> PreparedData:
+    """The data of a run as its folder holds it, without checking the videos again; ``source`` must be unchanged."""
+    manifest = source.manifest
     kept = read_source(run.split, check_files=False)
     numbers = [int(row.extra["row"]) for row in kept]
     order = sorted(range(len(numbers)), key=numbers.__getitem__)
@@ -136,19 +188,20 @@ def stored_data(config: RunConfig, registry: Registry, manifest: Manifest, mark:
         left = read_source(run.skipped, labels=False, check_files=False)
         skipped = [Skipped(int(row.extra["row"]), row.video, str(row.extra["reason"])) for row in left]
     targets = multilabel_targets(rows) if several else class_targets(rows)
-    return PreparedData(rows, sorted(numbers), targets, Splits(**parts), skipped, mark, multilabel=several)
+    numbers.sort()
+    folds = _stored_folds(run, numbers) if config.train.folds is not None else ()
+    return PreparedData(rows, numbers, targets, Splits(**parts), skipped, source, multilabel=several, folds=folds)
 
 
-def fingerprint(manifest: Manifest) -> str:
-    """SHA-256 over the rows and the sizes of their files: another file of the same size goes unseen."""
-    digest = hashlib.sha256(manifest.fingerprint.encode())
-    for row in manifest:
-        digest.update(str(row.video.stat().st_size if row.video.exists() else -1).encode() + b"\n")
-    return digest.hexdigest()
-
-
-def _fractions(config: RunConfig) -> tuple[float, float]:
-    return config.data.val_fraction, config.data.test_fraction
+def _stored_folds(run: RunFolder, numbers: list[int]) -> tuple[Splits, ...]:
+    place = {number: i for i, number in enumerate(numbers)}
+    with run.folds.open(encoding="utf-8", newline="") as file:
+        table = list(csv.DictReader(file))
+    names = [name for name in table[0] if name.startswith("fold") and name != "fold"]
+    return tuple(
+        Splits(*([place[int(line["row"])] for line in table if line[name] == part] for part in SPLITS))
+        for name in names
+    )
 
 
 def _multilabel(config: RunConfig, registry: Registry) -> bool:

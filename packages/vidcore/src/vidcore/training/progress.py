@@ -44,6 +44,7 @@ class Progress:
         self._thread: threading.Thread | None = None
         self._written = 0.0
         self._began, self._first, self._clips = time.monotonic(), 0, 0
+        self._later = 0
 
     def __enter__(self) -> Self:
         if self._file is not None:
@@ -63,9 +64,13 @@ class Progress:
         if self._file is not None:
             self._write()
 
-    def begin(self, phase: str, total: int, done: int = 0) -> None:
-        """Start counting ``total`` steps of ``phase``, of which ``done`` were done before."""
+    def begin(self, phase: str, total: int, done: int = 0, later: int = 0) -> None:
+        """Start counting ``total`` steps of ``phase``, of which ``done`` were done before.
+
+        ``later`` steps of phases that follow are in the remaining time.
+        """
         self._began, self._first, self._clips = time.monotonic(), done, 0
+        self._later = later
         self._facts |= {"phase": phase, "step": done, "total": total}
         for name in ("rate", "clips_per_second", "eta_seconds"):
             self._facts[name] = None
@@ -83,12 +88,16 @@ class Progress:
             "step": step,
             "rate": round(rate, 4),
             "clips_per_second": round(self._clips / elapsed, 2) if self._clips else None,
-            "eta_seconds": round((int(self._facts["total"]) - step) / rate, 1),
+            "eta_seconds": round((int(self._facts["total"]) - step + self._later) / rate, 1),
             **{name: value if value == value else None for name, value in facts.items()},
         }
         if self._display is not None:
             self._display.advance(self._facts)
         self._write_now_and_then()
+
+    def tell(self, **facts: float | int | str) -> None:
+        """Facts that stay in ``progress.json`` until they are told anew."""
+        self._facts |= facts
 
     @contextmanager
     def within(self, phase: str, total: int) -> Iterator[None]:

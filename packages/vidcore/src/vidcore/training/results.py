@@ -3,56 +3,79 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
-from vidcore.config import RunConfig
 from vidcore.heads.base import TargetInfo
 from vidcore.training.batches import BatchSource, Predictions
 from vidcore.training.files import replacing, write_json
 from vidcore.training.metrics import judge
 from vidcore.training.preparation import PreparedData
 from vidcore.training.run import RunFolder
+from vidcore.training.session import Session
 from vidcore.training.summary import parameter_counts, weights_facts
 from vidcore.training.trained import save_trained
 from vidcore.training.trainer import Trainer
 
 
-def write_results(
-    run: RunFolder, config: RunConfig, data: PreparedData, trainer: Trainer, sources: Mapping[str, BatchSource]
-) -> dict[str, Any]:
+def write_results(session: Session, trainer: Trainer, sources: Mapping[str, BatchSource]) -> None:
     """Test the trained model once and write its weights, predictions and results; ``results.json`` comes last."""
-    state, model = trainer.state, trainer.model
     split = "test" if "test" in sources else "val" if "val" in sources else "train"
     answers = trainer.predict(sources[split], "test")
-    groups = [data.rows[row].group for row in answers.rows]
-    judged = judge_predictions(answers, data.info, groups)
-    results: dict[str, Any] = {
+    info = session.data.info
+    judged = judged_answers(session, answers, info)
+    results = {
         "test": {"split": split, **judged},
-        "notes": [*data.notes, *_about_split(split), *_about_skipped(data)],
+        "notes": closing_notes(session, _about_split(split)),
+        **training_facts(trainer),
+        **run_facts(session, trainer),
+    }
+    scores = {name: score["value"] for name, score in judged["scores"].items()}
+    facts = {**model_facts(session, trainer), "scores": scores}
+    save_trained(session.run.root, trainer.model, session.config, info, facts)
+    write_predictions(session.run, [answers], session.data)
+    write_json(session.run.results, results)
+
+
+def training_facts(trainer: Trainer) -> dict[str, Any]:
+    """How a training went."""
+    state = trainer.state
+    return {
         "best_epoch": state.best_epoch,
         "best_score": state.best_score,
+        "best_loss": state.best_loss,
         "epochs": state.epoch,
         "updates": state.updates,
         "training_seconds": round(state.seconds, 1),
-        "parameters": parameter_counts(model),
-        "extractors": weights_facts(model),
-        "clips": data.as_dict(config.data.source)["splits"],
-        "skipped": len(data.skipped),
     }
-    facts = {
-        "weights": weights_facts(model),
-        "parameters": parameter_counts(model),
-        "precision": config.train.precision,
-        "best_epoch": state.best_epoch,
-        "scores": {name: score["value"] for name, score in judged["scores"].items()},
+
+
+def run_facts(session: Session, trainer: Trainer) -> dict[str, Any]:
+    """What ``results.json`` says besides scores."""
+    return {
+        "parameters": parameter_counts(trainer.model),
+        "extractors": weights_facts(trainer.model),
+        "clips": session.data.as_dict(session.config.data.source)["splits"],
+        "skipped": len(session.data.skipped),
     }
-    save_trained(run.root, model, config, data.info, facts)
-    write_predictions(run, answers, data)
-    write_json(run.results, results)
-    return results
+
+
+def model_facts(session: Session, trainer: Trainer) -> dict[str, Any]:
+    """What ``model.json`` says besides how to rebuild the model."""
+    return {
+        "weights": weights_facts(trainer.model),
+        "parameters": parameter_counts(trainer.model),
+        "precision": session.config.train.precision,
+        "best_epoch": trainer.state.best_epoch,
+    }
+
+
+def judged_answers(session: Session, answers: Predictions, info: TargetInfo) -> dict[str, Any]:
+    """``judge_predictions`` with the groups of the run's rows."""
+    return judge_predictions(answers, info, [session.data.rows[row].group for row in answers.rows])
 
 
 def judge_predictions(answers: Predictions, info: TargetInfo, groups: list[str | None]) -> dict[str, Any]:
@@ -64,21 +87,45 @@ def judge_predictions(answers: Predictions, info: TargetInfo, groups: list[str |
     return judge(answers.predictions.float().numpy(), answers.targets.numpy(), info.classes, majority, groups).as_dict()
 
 
-def write_predictions(run: RunFolder, answers: Predictions, data: PreparedData) -> None:
-    """``predictions.csv``: one row per test clip with the probability of every class."""
-    classes = data.targets.classes
+def write_predictions(run: RunFolder, parts: Sequence[Predictions], data: PreparedData) -> None:
+    """``predictions.csv``: one row per tested clip with the probability of every class.
+
+    ``row`` is its place in the source, ``fold`` the fold whose model answered; 0: the model that is shipped.
+    """
+    fold_of = data.fold_of
     with replacing(run.predictions) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["video", "label", *(f"p({name})" for name in classes)])
-        for row, chances in zip(answers.rows, answers.predictions.tolist(), strict=True):
-            writer.writerow([data.rows[row].video, data.rows[row].label, *(f"{chance:.6f}" for chance in chances)])
+        writer.writerow(["row", "video", "fold", "label", *_columns(parts[0], data)])
+        for answers in parts:
+            for row, numbers in zip(answers.rows, _numbers(answers, data).tolist(), strict=True):
+                where = [data.numbers[row], data.rows[row].video, fold_of.get(row, 0), data.rows[row].label]
+                writer.writerow([*where, *(f"{number:.6f}" for number in numbers)])
+
+
+def _numbers(answers: Predictions, data: PreparedData) -> torch.Tensor:
+    """Class probabilities (N, C); or of other targets the targets and the predictions, flattened, side by side."""
+    said = answers.predictions.flatten(1).double() if answers.predictions.dim() > 1 else answers.predictions[:, None]
+    if said.shape[1] == len(data.targets.classes):
+        return said
+    true = answers.targets.flatten(1) if answers.targets.dim() > 1 else answers.targets[:, None]
+    return torch.cat([true.double(), said], 1)
+
+
+def _columns(answers: Predictions, data: PreparedData) -> list[str]:
+    classes, total = data.targets.classes, _numbers(answers, data).shape[1]
+    if total == len(classes):
+        return [f"p({name})" for name in classes]
+    true = answers.targets[0].numel()
+    return [*(f"target{i}" for i in range(true)), *(f"prediction{i}" for i in range(total - true))]
+
+
+def closing_notes(session: Session, notes: Sequence[str]) -> list[str]:
+    """The data's notes, ``notes``, and one for each video that was left out."""
+    skipped = [f"skipped {skipped.video}: {skipped.reason}" for skipped in session.data.skipped]
+    return [*session.data.notes, *notes, *skipped]
 
 
 def _about_split(split: str) -> list[str]:
     if split == "test":
         return []
     return [f"there is no test split: these are the scores on {split}, which training has seen or chosen by"]
-
-
-def _about_skipped(data: PreparedData) -> list[str]:
-    return [f"skipped {skipped.video}: {skipped.reason}" for skipped in data.skipped]

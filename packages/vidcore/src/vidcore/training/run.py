@@ -43,6 +43,20 @@ class RunFolder:
         return self.root / "split.csv"
 
     @property
+    def folds(self) -> Path:
+        """Every row with the fold that tests it and its part in each fold; only there with ``train.folds``."""
+        return self.root / "folds.csv"
+
+    def fold(self, number: int) -> RunFolder:
+        """The folder of a fold, counted from 1: its results, predictions, model and, while it trains, checkpoints."""
+        return RunFolder(self.root / "folds" / str(number))
+
+    @property
+    def answers(self) -> Path:
+        """In a fold's folder: what its model said about the rows it did not see, at full precision."""
+        return self.root / "answers.safetensors"
+
+    @property
     def skipped(self) -> Path:
         """Videos left out, with the reason; only there with ``data.on_error=skip``."""
         return self.root / "skipped.csv"

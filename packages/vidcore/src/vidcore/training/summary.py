@@ -74,6 +74,21 @@ def result_rows(results: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
     return rows
 
 
+def fold_rows(results: Mapping[str, Any]) -> list[tuple[str, str, str, str, str]]:
+    """Rows of the table of folds: score, mean, standard deviation, 95 % interval, and the score of each fold."""
+    folds = results["folds"]
+    return [
+        (
+            name.replace("_", " "),
+            f"{spread['mean']:.4f}",
+            f"{spread['sd']:.4f}",
+            f"{spread['interval95'][0]:.4f} to {spread['interval95'][1]:.4f}",
+            " ".join(f"{fold[name]:.3f}" for fold in folds["each"]),
+        )
+        for name, spread in folds["scores"].items()
+    ]
+
+
 def _loaded(report: Mapping[str, Any]) -> dict[str, Any]:
     """The report without its long list of matched names, whose number is kept."""
     return {name: len(value) if name == "matched" else value for name, value in report.items() if name != "source"}

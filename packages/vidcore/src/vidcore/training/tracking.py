@@ -28,21 +28,26 @@ class Tracker(Protocol):
 
 
 class CsvTracker:
-    """``metrics.csv``: one row per fold and epoch, rewritten whole, so that no row survives a resume twice."""
+    """``metrics.csv``: one row per fold and epoch, rewritten whole, so that no row survives a resume twice.
 
-    def __init__(self, path: Path) -> None:
+    ``before`` are the rows of the folds that are done.
+    """
+
+    def __init__(self, path: Path, before: Sequence[Row] = ()) -> None:
         self.path = path
+        self._before = list(before)
 
     def step(self, updates: int, numbers: Mapping[str, float]) -> None:
         """Steps are not in the table."""
 
     def epoch(self, history: Sequence[Row]) -> None:
         """Write the whole table."""
-        columns = list(dict.fromkeys(name for row in history for name in row))
+        rows = [*self._before, *history]
+        columns = list(dict.fromkeys(name for row in rows for name in row))
         with replacing(self.path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, columns, lineterminator="\n")
             writer.writeheader()
-            writer.writerows(history)
+            writer.writerows(rows)
 
     def close(self) -> None:
         """Nothing is open."""

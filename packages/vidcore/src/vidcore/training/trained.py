@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_model, save_model
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, load_model, save_file, save_model
 
 from vidcore.assemble import assemble
 from vidcore.catalog import ClipFormat, Registry
@@ -23,6 +23,7 @@ from vidcore.errors import DecodeError, RunError
 from vidcore.heads.base import TargetInfo
 from vidcore.model import VideoModel
 from vidcore.preprocess import fit_frames
+from vidcore.training.checkpoints import trained_state
 from vidcore.training.device import chosen_device
 from vidcore.training.files import read_json, replacing, write_json
 from vidcore.training.run import open_run
@@ -150,6 +151,44 @@ def save_trained(
     """
     with replacing(folder / "model.safetensors", durable=True) as temporary:
         save_model(model, str(temporary))
+    _save_recipe(folder, config, targets, facts)
+
+
+def save_part(
+    folder: Path, model: VideoModel, config: RunConfig, targets: TargetInfo, facts: Mapping[str, Any], *, whole: Path
+) -> None:
+    """As ``save_trained``, without the tensors that training leaves as they are: those of the model in ``whole``.
+
+    ``whole`` is a folder of the same run, above ``folder``; together they can be moved.
+    """
+    tensors = {name: tensor.detach().cpu().clone() for name, tensor in trained_state(model).items()}
+    with replacing(folder / "model.safetensors", durable=True) as temporary:
+        save_file(tensors, str(temporary))
+    _save_recipe(folder, config, targets, {"whole": os.path.relpath(whole, folder), **facts})
+
+
+def load_tensors(model: VideoModel, weights: Path, *, whole: Path | None = None) -> None:
+    """Fill ``model`` from a file, and what is not in it from ``whole``; without it, the rest stays as it is.
+
+    Raises:
+        RunError: the files do not fit the model.
+    """
+    wanted = set(model.state_dict()) if whole is not None else set(trained_state(model))
+    try:
+        found = load_file(str(weights), device="cpu")
+        missing = wanted - found.keys()
+        if missing and whole is not None:
+            with safe_open(str(whole), "pt") as file:
+                found |= {name: file.get_tensor(name) for name in missing & set(file.keys())}
+        wrong = sorted((wanted - found.keys()) | (found.keys() - set(model.state_dict())))
+        if wrong:
+            raise RunError(f"{weights} does not fit its model.json: {len(wrong)} tensors differ, {wrong[0]} among them")
+        model.load_state_dict(found, strict=False)
+    except (SafetensorError, RuntimeError, OSError) as exc:
+        raise RunError(f"{weights} does not fit its model.json: {exc}") from exc
+
+
+def _save_recipe(folder: Path, config: RunConfig, targets: TargetInfo, facts: Mapping[str, Any]) -> None:
     tree = config.model_dump(mode="json")
     write_json(
         folder / "model.json",
@@ -188,10 +227,23 @@ def load(run: str | os.PathLike[str], *, device: str = "auto", registry: Registr
     targets = _targets(facts["targets"])
     model = assemble(config, targets, registry, with_weights=False)
     try:
-        load_model(model, str(weights), device="cpu")
+        if "whole" in facts:
+            load_tensors(model, weights, whole=_whole(folder, facts["whole"]))
+        else:
+            load_model(model, str(weights), device="cpu")
     except (SafetensorError, RuntimeError, OSError) as exc:
         raise RunError(f"{weights} does not fit {path}: {exc}") from exc
     return TrainedModel(model.to(chosen_device(device)).eval(), config, targets, facts)
+
+
+def _whole(folder: Path, where: str) -> Path:
+    path = folder / where / "model.safetensors"
+    if not path.is_file():
+        raise RunError(
+            f"{folder} holds what one fold trained; the rest is in {path.resolve()}, which is not there: "
+            "let the run come to its end, and keep its folder together"
+        )
+    return path
 
 
 def _targets(data: Mapping[str, Any]) -> TargetInfo:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -24,6 +24,9 @@ from vidcore.training.seeding import restore_rng, rng_state
 from vidcore.training.state import Row, TrainingState
 from vidcore.training.tracking import Tracker
 
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
 
 class Trainer:
     """Trains a ``VideoModel``. One object is one training: ``fit`` once, then ``predict`` as often as wanted.
@@ -34,6 +37,9 @@ class Trainer:
         progress: who is told how far it is.
         trackers: who is told the numbers of steps and epochs.
         fold: the number in the rows of ``metrics.csv``.
+        last_epoch: stop after this epoch of the schedule; by default its last.
+        later: steps that follow this training, for the remaining time.
+        fabric: one that was made before; by default the configuration's own.
 
     Raises:
         ConfigError: the device is not there or cannot do the precision.
@@ -47,14 +53,19 @@ class Trainer:
         progress: Progress | None = None,
         trackers: Sequence[Tracker] = (),
         fold: int = 0,
+        last_epoch: int | None = None,
+        later: int = 0,
+        fabric: Fabric | None = None,
     ) -> None:
         self.config = config
-        self.fabric = make_fabric(config)
+        self.fabric = fabric or make_fabric(config)
+        self.epochs = min(last_epoch or config.epochs, config.epochs)
         self.state = TrainingState()
         self._checkpoints = checkpoints or Checkpoints(None)
         self._progress = progress or Progress()
-        self._trackers = trackers
+        self.trackers = trackers
         self._fold = fold
+        self._later = later
         self._saved_at = time.monotonic()
 
     def prepare(self, model: VideoModel) -> None:
@@ -84,9 +95,10 @@ class Trainer:
         self._lower_is_better = score.higher_is_better is False
         if resume is not None:
             self._restore(resume)
-        self._progress.begin("training", config.epochs * steps, self.state.updates)
+        phase = f"training fold {self._fold}" if self._fold else "training"
+        self._progress.begin(phase, self.epochs * steps, self.state.updates, self._later)
         with Interruption() as interruption:
-            while self.state.epoch < config.epochs and not self._patience_is_over():
+            while self.state.epoch < self.epochs and not self._patience_is_over():
                 started = time.monotonic()
                 self._train_epoch(data.train, interruption)
                 self._close_epoch(data.val, time.monotonic() - started)
@@ -210,9 +222,9 @@ class Trainer:
         else:
             state.stale += 1
         self._save()
-        for tracker in self._trackers:
+        for tracker in self.trackers:
             tracker.epoch(state.history)
-        self._progress.note(state.last_epoch_in_words(self.config.epochs))
+        self._progress.note(state.last_epoch_in_words(self.epochs))
 
     def _patience_is_over(self) -> bool:
         patience = self.config.patience
@@ -223,8 +235,8 @@ class Trainer:
 
     def _tell_step(self, loss: float, clips: int) -> None:
         state, rate = self.state, self._optimizer.param_groups[-1]["lr"]
-        self._progress.advance(clips=clips, loss=loss, epoch=state.epoch + 1, epochs=self.config.epochs)
-        for tracker in self._trackers:
+        self._progress.advance(clips=clips, loss=loss, epoch=state.epoch + 1, epochs=self.epochs)
+        for tracker in self.trackers:
             tracker.step(state.updates, {"train/loss": loss, "train/lr": rate})
 
     def _checkpoint_is_due(self) -> bool:

@@ -1,0 +1,86 @@
+"""What cross-validation found: scores per fold, their mean and spread, and the pooled answers."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vidcore.training.batches import Predictions
+from vidcore.training.files import write_json
+from vidcore.training.metrics import DEFINITIONS
+from vidcore.training.results import closing_notes, judged_answers, run_facts, training_facts, write_predictions
+from vidcore.training.session import Session
+from vidcore.training.trainer import Trainer
+
+
+def write_fold_results(
+    session: Session,
+    trainer: Trainer,
+    folds: Sequence[Mapping[str, Any]],
+    best: Mapping[str, Any] | None,
+    pooled: Predictions,
+    held: Predictions | None,
+) -> None:
+    """Write ``predictions.csv`` and ``results.json``; the latter comes last.
+
+    Args:
+        session: the run.
+        trainer: has the model that is shipped.
+        folds: what was found in each.
+        best: the fold whose model is shipped; ``None``: it was trained on the rows of all folds.
+        pooled: every row as the model of the fold that had not seen it answers.
+        held: rows that are in no fold as the shipped model answers.
+    """
+    shipped = (
+        f"trained on the rows of all folds for {trainer.state.epoch} epochs, the median of the folds' best"
+        if best is None
+        else f"that of fold {best['fold']}, which validated best"
+    )
+    results = {
+        "test": {"split": "folds", **judged_answers(session, pooled, session.data.info)},
+        "folds": summarise(folds),
+        **({"held_out": {"split": "test", **judged_answers(session, held, session.data.info)}} if held else {}),
+        "shipped": shipped,
+        "notes": closing_notes(session, [f"the model that is shipped is {shipped}; the scores are the folds'"]),
+        **(training_facts(trainer) if best is None else {name: best[name] for name in training_facts(trainer)}),
+        "training_seconds": round(sum(fold["training_seconds"] for fold in folds) + trainer.state.seconds, 1),
+        **run_facts(session, trainer),
+    }
+    write_predictions(session.run, [pooled, *([held] if held else [])], session.data)
+    write_json(session.run.results, results)
+
+
+def summarise(folds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Mean, standard deviation (n - 1) and 95 % t interval of every score over the folds, and each fold's scores."""
+    names = folds[0]["test"]["scores"]
+    return {
+        "count": len(folds),
+        "interval": "95 % t interval of the mean over the folds; folds share training rows, so it is somewhat narrow "
+        "(Bengio and Grandvalet 2004)",
+        "scores": {name: _spread(name, [fold["test"]["scores"][name]["value"] for fold in folds]) for name in names},
+        "each": [
+            {
+                "fold": fold["fold"],
+                "clips": fold["test"]["clips"],
+                "best_epoch": fold["best_epoch"],
+                "epochs": fold["epochs"],
+                "training_seconds": fold["training_seconds"],
+                **{name: score["value"] for name, score in fold["test"]["scores"].items()},
+            }
+            for fold in folds
+        ],
+    }
+
+
+def _spread(name: str, values: list[float]) -> dict[str, Any]:
+    # Importing it takes longer than all else here.
+    from scipy.stats import t
+
+    mean, sd = statistics.fmean(values), statistics.stdev(values)
+    reach = float(t.ppf(0.975, len(values) - 1)) * sd / len(values) ** 0.5
+    low, high = mean - reach, mean + reach
+    if name in DEFINITIONS:
+        # Shares: beyond 0 and 1 there is nothing.
+        low, high = max(low, 0.0), min(high, 1.0)
+    return {"mean": mean, "sd": sd, "interval95": [low, high]}

@@ -1,0 +1,165 @@
+"""Cross-validation: a model per fold from data that was read once, and the model that is shipped."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import statistics
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from vidcore.data.splits import Splits
+from vidcore.training.batches import BatchSource, Predictions, TrainingData
+from vidcore.training.checkpoints import Checkpoints
+from vidcore.training.files import read_json, replacing, write_json
+from vidcore.training.fold_results import write_fold_results
+from vidcore.training.results import judged_answers, model_facts, training_facts
+from vidcore.training.run import RunFolder
+from vidcore.training.selection import Selected
+from vidcore.training.session import Session
+from vidcore.training.state import Row
+from vidcore.training.trained import load_tensors, save_part, save_trained
+from vidcore.training.trainer import Trainer
+
+Fold = dict[str, Any]
+"""What ``results.json`` in a fold's folder says."""
+
+
+def cross_validate(session: Session) -> None:
+    """Train and test a model per fold, skipping those that are done, then ship a model.
+
+    The model that is shipped is trained on the rows of all folds for the median of the folds' best epochs,
+    or with ``train.refit=false`` it is that of the fold with the best validation score.
+    """
+    base = session.trainer()
+    base.prepare(session.model)
+    sources = _shared_sources(session, base)
+    done: list[Fold] = []
+    for number, splits in enumerate(session.data.folds, 1):
+        folder = session.run.fold(number)
+        if not folder.done:
+            _train_fold(session, sources, number, splits, [row for fold in done for row in fold["history"]])
+        done.append(read_json(folder.results))
+        # What a fold that is done leaves is its model and its answers.
+        shutil.rmtree(folder.checkpoints, ignore_errors=True)
+    answers = _pooled(session, [_read_answers(session.run.fold(number)) for number in range(1, len(done) + 1)])
+    rows = [row for fold in done for row in fold["history"]]
+    best = None if session.config.train.refit else _best_fold(session, done)
+    trainer = _refit(session, sources, done, rows) if best is None else _ship(session, best)
+    held = trainer.predict(sources["held"], "test") if "held" in sources else None
+    write_fold_results(session, trainer, done, best, answers, held)
+
+
+def _shared_sources(session: Session, trainer: Trainer) -> dict[str, BatchSource]:
+    """``train`` and ``fixed`` over the rows of all folds, and ``held`` over those kept out.
+
+    Where clips are the same in every epoch, one source serves all folds and parts; where training draws them
+    at random, the other parts need one that does not.
+    """
+    rows, held = session.data.splits.train, session.data.splits.test
+    given = session.sources(Splits(rows, rows if session.config.data.jitter else [], held), trainer)
+    found = {"train": given["train"], "fixed": given.get("val", given["train"])}
+    return found | ({"held": given["test"]} if "test" in given else {})
+
+
+def _train_fold(
+    session: Session, sources: Mapping[str, BatchSource], number: int, splits: Splits, before: list[Row]
+) -> None:
+    place = {row: i for i, row in enumerate(session.data.splits.train)}
+    train = Selected(sources["train"], [place[row] for row in splits.train])
+    val = Selected(sources["fixed"], [place[row] for row in splits.val]) if splits.val else None
+    test = Selected(sources["fixed"], [place[row] for row in splits.test])
+    config, folder = session.config.train, session.run.fold(number)
+    folder.root.mkdir(parents=True, exist_ok=True)
+    folds = len(session.data.folds)
+    session.progress.tell(fold=number, folds=folds)
+    session.progress.note(f"fold {number} of {folds}: {len(train)} train, {len(splits.val)} val, {len(test)} test")
+    steps = config.epochs * math.ceil(len(train) / config.batch_size)
+    later = steps * (folds - number + config.refit)
+    trainer = session.trainer(checkpoints=Checkpoints(folder.checkpoints), fold=number, later=later)
+    trainer.prepare(session.fresh_model(splits))
+    session.fit(trainer, TrainingData(train, val), folder, fold=number, before=before)
+    answers = trainer.predict(test, "test")
+    info = session.data.told(splits)
+    _write_answers(folder, answers)
+    facts = {"fold": number, **model_facts(session, trainer)}
+    save_part(folder.root, trainer.model, session.config, info, facts, whole=session.run.root)
+    judged = judged_answers(session, answers, info)
+    found = {"fold": number, **training_facts(trainer), "test": {"split": "test", **judged}}
+    write_json(folder.results, {**found, "history": trainer.state.history})
+    scores = ", ".join(f"{name.replace('_', ' ')} {score['value']:.4f}" for name, score in judged["scores"].items())
+    session.progress.note(f"fold {number} of {folds}: {scores} on {len(test)} clips, model of epoch "
+                          f"{trainer.state.best_epoch}")  # fmt: skip
+
+
+def _refit(session: Session, sources: Mapping[str, BatchSource], done: list[Fold], before: list[Row]) -> Trainer:
+    last = max(1, round(statistics.median(fold["best_epoch"] for fold in done)))
+    rows = session.data.splits.train
+    session.progress.note(f"training the model that is shipped on all {len(rows)} rows, {last} epochs: "
+                          "the median of the folds' best")  # fmt: skip
+    trainer = session.trainer(checkpoints=Checkpoints(session.run.checkpoints), last_epoch=last)
+    trainer.prepare(session.fresh_model(session.data.splits))
+    session.fit(trainer, TrainingData(sources["train"]), session.run, before=before)
+    save_trained(session.run.root, trainer.model, session.config, session.data.info, model_facts(session, trainer))
+    return trainer
+
+
+def _best_fold(session: Session, done: list[Fold]) -> Fold:
+    """The fold that validated best; the test scores choose nothing."""
+    lower = session.model.head.metrics()[session.model.head.score].higher_is_better is False
+    unknown = math.inf if lower else -math.inf
+
+    def rank(fold: Fold) -> tuple[float, float]:
+        score = fold["best_score"] if fold["best_score"] is not None else unknown
+        loss = fold["best_loss"] if fold["best_loss"] is not None else math.inf
+        return (score if lower else -score, loss)
+
+    return min(done, key=rank)
+
+
+def _ship(session: Session, fold: Fold) -> Trainer:
+    splits, folder = session.data.folds[fold["fold"] - 1], session.run.fold(fold["fold"])
+    session.progress.note(f"the model of fold {fold['fold']} is shipped: it validated best")
+    trainer = session.trainer()
+    trainer.prepare(session.fresh_model(splits))
+    load_tensors(trainer.model, folder.weights)
+    facts = {**model_facts(session, trainer), "best_epoch": fold["best_epoch"], "fold": fold["fold"]}
+    save_trained(session.run.root, trainer.model, session.config, session.data.told(splits), facts)
+    return trainer
+
+
+def _write_answers(folder: RunFolder, answers: Predictions) -> None:
+    tensors = {
+        "predictions": answers.predictions.contiguous(),
+        "targets": answers.targets.contiguous(),
+        "rows": torch.tensor(answers.rows),
+        "loss": torch.tensor(answers.loss, dtype=torch.float64),
+    }
+    with replacing(folder.answers, durable=True) as temporary:
+        save_file(tensors, str(temporary))
+
+
+def _read_answers(folder: RunFolder) -> Predictions:
+    tensors = load_file(str(folder.answers))
+    rows: list[int] = tensors["rows"].tolist()
+    return Predictions(tensors["predictions"], tensors["targets"], rows, float(tensors["loss"]))
+
+
+def _pooled(session: Session, parts: list[Predictions]) -> Predictions:
+    """The answers of all folds as those of one test: every row once, by the model that had not seen it."""
+    predictions = torch.cat([part.predictions for part in parts])
+    targets = torch.cat([part.targets for part in parts])
+    rows = [row for part in parts for row in part.rows]
+    order = sorted(range(len(rows)), key=rows.__getitem__)
+    metrics = session.model.head.metrics()
+    metrics.update(predictions, targets)
+    return Predictions(
+        predictions[order],
+        targets[order],
+        [rows[i] for i in order],
+        sum(part.loss * len(part.rows) for part in parts) / len(rows),
+        {name: float(value) for name, value in metrics.compute().items()},
+    )

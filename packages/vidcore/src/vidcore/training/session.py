@@ -1,0 +1,93 @@
+"""What the trainings of one run share: the folder, the data, who is told, and the parts that stay the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from vidcore.assemble import assemble
+from vidcore.catalog import Registry
+from vidcore.config import RunConfig
+from vidcore.data.splits import Splits
+from vidcore.model import VideoModel
+from vidcore.training.batches import BatchSource, TrainingData
+from vidcore.training.checkpoints import Checkpoints
+from vidcore.training.preparation import PreparedData
+from vidcore.training.progress import Progress
+from vidcore.training.run import RunFolder
+from vidcore.training.seeding import seed_all
+from vidcore.training.sources import batch_sources
+from vidcore.training.state import Row
+from vidcore.training.tracking import CsvTracker, TensorBoardTracker, Tracker
+from vidcore.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Session:
+    """One sitting of a run.
+
+    Attributes:
+        run: its folder.
+        config: resolved.
+        data: rows, targets and splits.
+        registry: components.
+        progress: who is told how far it is.
+        fabric: launched.
+        model: as assembled, in its initial state.
+        changed: data or versions are others than when the run began, and it goes on nevertheless.
+    """
+
+    run: RunFolder
+    config: RunConfig
+    data: PreparedData
+    registry: Registry
+    progress: Progress
+    fabric: Fabric
+    model: VideoModel
+    changed: bool = False
+
+    def trainer(self, **options: Any) -> Trainer:
+        """A trainer of this run; ``options`` as those of ``Trainer``."""
+        return Trainer(self.config.train, fabric=self.fabric, progress=self.progress, **options)
+
+    def sources(self, splits: Splits, trainer: Trainer) -> dict[str, BatchSource]:
+        """The batches of each part of ``splits``; ``trainer`` encodes what frozen extractors see once."""
+        return batch_sources(self.config, replace(self.data, splits=splits), trainer.model, trainer, self.progress)
+
+    def fresh_model(self, splits: Splits) -> VideoModel:
+        """Another model in its initial state, for training on ``splits``; frozen extractors are shared."""
+        seed_all(self.config.train.seed)
+        shared = {stream: self.model.extractor(stream) for stream in self.model.frozen}
+        return assemble(self.config, self.data.told(splits), self.registry, built=shared)
+
+    def fit(
+        self, trainer: Trainer, data: TrainingData, folder: RunFolder, *, fold: int = 0, before: Sequence[Row] = ()
+    ) -> None:
+        """Train what ``trainer`` has prepared, from where ``folder`` says that it stopped.
+
+        ``before`` are the rows of ``metrics.csv`` of the folds that are done.
+        """
+        payload = self._payload(folder)
+        events = self.run.tensorboard / f"fold{fold}" if fold else self.run.tensorboard
+        trackers: list[Tracker] = [
+            CsvTracker(self.run.metrics, before),
+            TensorBoardTracker(events, payload["state"]["updates"] if payload else 0),
+        ]
+        trainer.trackers = trackers
+        seed_all(self.config.train.seed)
+        try:
+            trainer.fit(data, payload)
+        finally:
+            for tracker in trackers:
+                tracker.close()
+
+    def _payload(self, folder: RunFolder) -> dict[str, Any] | None:
+        payload = Checkpoints(folder.checkpoints).load_last() if folder.checkpoints.is_dir() else None
+        if payload is not None and self.changed:
+            # Scores on other data say nothing about these: the best epoch is looked for anew.
+            payload["state"] |= {"best_score": None, "best_loss": None, "best_epoch": None, "stale": 0}
+        return payload
