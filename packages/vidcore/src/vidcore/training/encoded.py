@@ -25,6 +25,11 @@ class EncodedClips:
     def __len__(self) -> int:
         return len(self._rows)
 
+    @property
+    def whole(self) -> Batch:
+        """All clips as one batch; nothing is copied."""
+        return Batch(self._targets, self._mask, tuple(self._rows), features=self._maps)
+
     def batches(self, plan: Sequence[Sequence[int]], epoch: int) -> Iterator[Batch]:
         """See ``BatchSource``; nothing is random here."""
         for numbers in plan:
@@ -33,7 +38,7 @@ class EncodedClips:
                 self._targets[index],
                 self._mask[index],
                 tuple(self._rows[number] for number in numbers),
-                features={name: _taken(fmap, index) for name, fmap in self._maps.items()},
+                features={name: taken(fmap, index) for name, fmap in self._maps.items()},
             )
 
 
@@ -79,6 +84,7 @@ def _joined(maps: Sequence[FeatureMap]) -> FeatureMap:
     return FeatureMap(torch.cat([fmap.data for fmap in maps]), times, mask)
 
 
-def _taken(fmap: FeatureMap, index: Tensor) -> FeatureMap:
+def taken(fmap: FeatureMap, index: Tensor) -> FeatureMap:
+    """The clips ``index`` (B,) of a map."""
     times = fmap.times[index] if fmap.times.dim() == 2 else fmap.times
     return FeatureMap(fmap.data[index], times, fmap.mask[index] if fmap.mask is not None else None)
