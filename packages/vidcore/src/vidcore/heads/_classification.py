@@ -60,6 +60,13 @@ class Classification(Head):
             return F.binary_cross_entropy_with_logits(logits, soft, weight=self.weight)
         return F.cross_entropy(logits, targets, weight=self.weight, label_smoothing=smoothing)
 
+    def loss_weight(self, targets: Tensor) -> float | Tensor:
+        """The sum of the class weights of the clips, where classes have weights."""
+        # Binary cross-entropy and soft targets are averaged over clips, whatever the weights.
+        if self.weight is None or self.config.multilabel or targets.is_floating_point():
+            return super().loss_weight(targets)
+        return self.weight[targets].sum()
+
     def metrics(self) -> MetricCollection:
         """Accuracy and macro F1; mean average precision and macro F1 with ``multilabel``."""
         from torchmetrics import MetricCollection

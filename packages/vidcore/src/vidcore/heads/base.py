@@ -59,6 +59,14 @@ class Head(nn.Module, ABC):
     def loss(self, outputs: dict[str, Tensor], targets: Tensor) -> Tensor:
         """Mean loss over the batch, a scalar."""
 
+    def loss_weight(self, targets: Tensor) -> float | Tensor:
+        """What the mean of ``loss`` divides by: the number of clips, unless a head weights them.
+
+        A step that is made of parts weights the loss of each part by it, so that the loss of the step does not
+        depend on the parts.
+        """
+        return float(len(targets))
+
     @abstractmethod
     def metrics(self) -> MetricCollection:
         """Fresh metrics of the task, one of them named ``score``."""
