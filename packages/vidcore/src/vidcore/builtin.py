@@ -69,6 +69,26 @@ def vidcore_fusions() -> list[FusionSpec]:
             config="vidcore.fusion.config:GatedConfig",
             summary="learned convex combination of projected streams",
         ),
+        FusionSpec(
+            name="cross_attention",
+            target="vidcore.fusion._cross_attention:CrossAttention",
+            config="vidcore.fusion.config:CrossAttentionConfig",
+            summary="each stream attends to the others, in both directions or one; found by time and place",
+            reference="arXiv:1908.02265",
+        ),
+        FusionSpec(
+            name="bottleneck",
+            target="vidcore.fusion._bottleneck:Bottleneck",
+            config="vidcore.fusion.config:BottleneckConfig",
+            summary="a Transformer per stream; streams exchange through a few bottleneck tokens",
+            reference="arXiv:2107.00135",
+        ),
+        FusionSpec(
+            name="late",
+            target="vidcore.fusion._late:Late",
+            config="vidcore.fusion.config:LateConfig",
+            summary="ensemble of one linear classifier per stream, averaged in the logits with learned weights",
+        ),
     ]
 
 

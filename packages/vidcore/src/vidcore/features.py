@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -74,6 +75,10 @@ class FeatureMap:
         """Every grid cell as a token, time-major: (B, T'*H'*W', D)."""
         return self.data.flatten(2).transpose(1, 2)
 
+    def readable(self) -> Tensor | None:
+        """``mask``, all True in rows that are padding only: nothing has no mean, no maximum and no softmax."""
+        return None if self.mask is None else self.mask | ~self.mask.any(1, keepdim=True)
+
     def pooled(self) -> FeatureMap:
         """The same steps with H' = W' = 1 (spatial mean)."""
         return replace(self, data=self.data.mean((3, 4), keepdim=True))
@@ -130,6 +135,17 @@ class FeatureMap:
 def _over_steps(weight: Tensor, like: Tensor) -> Tensor:
     shape = (-1, 1, weight.shape[-1], 1, 1) if weight.dim() == 2 else (1, 1, -1, 1, 1)
     return weight.to(like.dtype).reshape(shape)
+
+
+def sinusoid(positions: Tensor, width: int) -> Tensor:
+    """Sinusoidal encoding of positions of any unit, (...) -> (..., width) float32, sines first.
+
+    Wavelengths grow from 2 pi to nearly 10,000 times that (Vaswani et al. 2017, arXiv:1706.03762).
+    """
+    half = -(-width // 2)
+    rate = torch.exp(torch.arange(half, device=positions.device) * (-math.log(10_000.0) / half))
+    angle = positions.to(torch.float32)[..., None] * rate
+    return torch.cat([angle.sin(), angle.cos()], -1)[..., :width]
 
 
 @dataclass(frozen=True, slots=True)

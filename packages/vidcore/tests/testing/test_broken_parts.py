@@ -96,6 +96,14 @@ class MixesTime(Sum):
         return replace(fused, data=fused.data + fused.data.mean(2, keepdim=True))
 
 
+class LeaksAcrossRates(Sum):
+    """Resamples as if padding were there; right where streams share their steps."""
+
+    def forward(self, streams):
+        first = streams[next(iter(self.streams))]
+        return replace(super().forward({n: replace(m, mask=None) for n, m in streams.items()}), mask=first.mask)
+
+
 class MixesRows(Sum):
     def forward(self, streams):
         fused = super().forward(streams)
@@ -115,7 +123,8 @@ def fusion(target: str, **changes: Any) -> Any:
         ("FirstOnly", "every_stream_counts", "no gradient reaches the streams motion"),
         ("FirstOnly", "gradients", "no gradient reaches 2 of 4 parameters: project.1.weight, project.1.bias"),
         ("LosesMask", "mask", "the mask is not passed on"),
-        ("MixesTime", "mask", "padded steps change the real ones by"),
+        ("MixesTime", "mask", "motion (every 1 frames): padded steps change the real ones by"),
+        ("LeaksAcrossRates", "mask", "motion (every 4 frames): padded steps change the real ones by"),
         ("MixesRows", "batch_rows", "rows mix"),
         ("Mean", "declaration", "does not derive from vidcore.fusion.base.Fusion"),
     ],

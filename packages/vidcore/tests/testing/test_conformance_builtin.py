@@ -23,6 +23,23 @@ class TestGated(FusionConformance):
     name = "gated"
 
 
+class TestCrossAttention(FusionConformance):
+    name = "cross_attention"
+
+
+class TestCrossAttentionOneWay(FusionConformance):
+    name = "cross_attention"
+    options: ClassVar = {"direction": "one", "pool": True, "width": 64}
+
+
+class TestBottleneck(FusionConformance):
+    name = "bottleneck"
+
+
+class TestLate(FusionConformance):
+    name = "late"
+
+
 class TestMean(ReadoutConformance):
     name = "mean"
 

@@ -113,17 +113,20 @@ class FusionConformance(ModuleConformance):
     def test_mask(self) -> None:
         """What padded steps hold changes no step that the result calls real.
 
-        The streams share their time steps here: resampled ones blend neighbours, padded or not.
+        Checked where streams share their time steps, and where they have other rates, with the faster and with
+        the slower one first: resampling blends neighbours, padded or not. Rows are padded by other lengths.
         """
-        streams = {name: replace(info, stride=(1, *info.stride[1:])) for name, info in self.streams.items()}
-        torch.manual_seed(0)
-        module = awaken(self._fusion(self.config(), streams)).eval()
-        mask = torch.ones(2, self.frames, dtype=torch.bool)
-        mask[:, -self.frames // 4 :] = False
-        plain = {n: replace(m, mask=mask) for n, m in self._maps(streams, self.frames, self.size).items()}
-        other = {
-            n: replace(m, data=torch.where(mask[:, None, :, None, None], m.data, 5 - m.data)) for n, m in plain.items()
-        }
+        shared = {name: replace(info, stride=(1, *info.stride[1:])) for name, info in self.streams.items()}
+        for streams in (shared, dict(self.streams), dict(reversed(self.streams.items()))):
+            torch.manual_seed(0)
+            module = awaken(self._fusion(self.config(), streams)).eval()
+            # Frames that are real: the last steps of each stream begin before, on and after the last of them.
+            for frames in ((self.frames * 3 // 4, self.frames * 5 // 8), (self.frames, self.frames // 2)):
+                self._check_padding(module, streams, frames)
+
+    def _check_padding(self, module: Any, streams: Mapping[str, FeatureInfo], frames: tuple[int, int]) -> None:
+        plain = {name: _padded(fmap, frames) for name, fmap in self._maps(streams, self.frames, self.size).items()}
+        other = {name: _with_other_padding(fmap) for name, fmap in plain.items()}
         with torch.no_grad():
             a, b = module(plain), module(other)
         real = torch.ones(2, a.steps, dtype=torch.bool) if a.mask is None else a.mask
@@ -131,4 +134,18 @@ class FusionConformance(ModuleConformance):
         gap = difference(b.data * shown, a.data * shown)
         if gap > CLOSE:
             lost = "; the mask is not passed on" if a.mask is None else ""
-            fail(f"padded steps change the real ones by {gap:.1e}{lost}")
+            rates = ", ".join(f"{name} (every {info.stride[0]} frames)" for name, info in streams.items())
+            fail(f"with {rates}: padded steps change the real ones by {gap:.1e}{lost}")
+
+
+def _padded(fmap: FeatureMap, frames: tuple[int, int]) -> FeatureMap:
+    """Row i is real up to frame ``frames[i]``; a step is as its nearest frame, and the first one is always real."""
+    real = fmap.times.round()[None] < torch.tensor(frames)[:, None]
+    real[:, 0] = True
+    return replace(fmap, mask=real)
+
+
+def _with_other_padding(fmap: FeatureMap) -> FeatureMap:
+    if fmap.mask is None:
+        return fmap
+    return replace(fmap, data=torch.where(fmap.mask[:, None, :, None, None], fmap.data, 5 - fmap.data))
