@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ._index import KeyIndex
 from ._layout import Field
 from ._rows import RowReader
 from ._shard import Shard
@@ -24,57 +25,53 @@ class Batch:
 
 
 class BatchReader:
-    """Reads batches of one output of one snapshot of a collection's shards."""
+    """Reads batches of one output from one snapshot of a collection.
 
-    def __init__(self, shards: Sequence[Shard], output: str) -> None:
+    Records are named by their places in the index. What is the same for the whole collection (one shape, one set of
+    times, no padding) is found out once, so that a batch costs little more than copying it.
+    """
+
+    def __init__(self, shards: Sequence[Shard], index: KeyIndex, output: str) -> None:
         self._output = output
         self._shards = shards
-        layouts: dict[Field, list[int]] = {}
+        self._index = index
+        layouts: dict[Field | None, list[int]] = {}
         # Shards whose layouts differ in other outputs only are read together.
         for number, shard in enumerate(shards):
-            if output in shard.layout.by_name:
-                layouts.setdefault(shard.layout.by_name[output], []).append(number)
+            layouts.setdefault(shard.layout.by_name.get(output), []).append(number)
+        self._lacking = layouts.pop(None, [])
         self._group = np.full(len(shards), -1)
         self._within = np.zeros(len(shards), np.int64)
-        self._fields: list[Field] = []
+        self._fields = list(layouts)
         self._readers: list[RowReader] = []
         for group, (field, members) in enumerate(layouts.items()):
             self._group[members] = group
             self._within[members] = np.arange(len(members))
-            self._fields.append(field)
             self._readers.append(RowReader([shards[number] for number in members], field))
-        self._alike = _alike_times(shards, output)
-        self._whole = np.array(
-            [
-                output in shard.layout.by_name and bool(_steps(shard, output, "mask")[shard.valid].all())
-                for shard in shards
-            ]
-        )
+        self.uniform = len(self._fields) == 1 and not self._lacking
+        self._times = _common_times(shards, output) if self.uniform else None
+        self._all_real = all(_all_real(shard, output) for shard in shards)
 
-    def groups(self, shards: NDArray[np.int64]) -> NDArray[np.int64]:
+    def groups(self, at: NDArray[np.int64]) -> NDArray[np.int64]:
         """Which of the output's shapes each record has; -1 where it has no such output."""
-        return self._group[shards]
+        return self._group[self._index.shard[at]]
 
     def field(self, group: int) -> Field:
         """Type and shape of a group."""
         return self._fields[group]
 
-    def read(self, shards: NDArray[np.int64], rows: NDArray[np.int64]) -> Batch:
+    def read(self, at: NDArray[np.int64], group: int = 0) -> Batch:
         """Read records of one group.
 
         Raises:
             FileNotFoundError, EOFError, OSError: As ``RowReader.read``.
         """
-        group = int(self._group[shards[0]])
-        data = self._readers[group].read(self._within[shards], rows)
-        alike = self._alike[shards]
-        if alike[0] >= 0 and (alike == alike[0]).all():
-            times = _steps(self._shards[shards[0]], self._output, "times")[rows[0]].copy()
-        else:
-            times = self._gather(shards, rows, "times")
-            if (times == times[0]).all():
-                times = times[0].copy()
-        if self._whole[shards].all():
+        shards, rows = self._index.shard[at], self._index.row[at]
+        data = self._readers[group].read(shards if self.uniform else self._within[shards], rows)
+        times = self._gather(shards, rows, "times") if self._times is None else self._times.copy()
+        if times.ndim == 2 and (times == times[0]).all():
+            times = times[0].copy()
+        if self._all_real:
             return Batch(data, times, None)
         mask = self._gather(shards, rows, "mask")
         return Batch(data, times, None if mask.all() else mask)
@@ -96,17 +93,16 @@ def _steps(shard: Shard, output: str, what: str) -> NDArray[Any]:
 
 def _all_real(shard: Shard, output: str) -> bool:
     """Whether no step of any record is padding."""
-    return output in shard.layout.by_name and bool(_steps(shard, output, "mask")[shard.valid].all())
+    return output not in shard.layout.by_name or bool(_steps(shard, output, "mask")[shard.valid].all())
 
 
-def _alike_times(shards: Sequence[Shard], output: str) -> NDArray[np.int64]:
-    """A number for each shard all of whose records have the same times, equal where the times are; -1 elsewhere."""
-    known: dict[bytes, int] = {}
-    alike = np.full(len(shards), -1)
-    for number, shard in enumerate(shards):
-        if output not in shard.layout.by_name or not shard.valid.any():
-            continue
+def _common_times(shards: Sequence[Shard], output: str) -> NDArray[np.float32] | None:
+    """The times (T,) that every record has; ``None`` where they differ."""
+    common: NDArray[np.float32] | None = None
+    for shard in shards:
         times = _steps(shard, output, "times")[shard.valid]
-        if (times == times[0]).all():
-            alike[number] = known.setdefault(times[0].tobytes(), len(known))
-    return alike
+        if common is None and len(times):
+            common = times[0].copy()
+        if not (times == common).all():
+            return None
+    return common

@@ -68,7 +68,7 @@ class Layout:
         """The fields under their names."""
         return {field.name: field for field in self.fields}
 
-    @property
+    @cached_property
     def row_bytes(self) -> int:
         """Bytes of one clip, all outputs."""
         return sum(field.row_bytes for field in self.fields)
@@ -102,6 +102,14 @@ class Layout:
         if not records:
             raise StoreError("put() was given no output; give {output: Record(data, times, mask)}")
         return cls(tuple(_field(name, record) for name, record in records.items()))
+
+
+def signature(records: Mapping[str, Record]) -> tuple[Any, ...]:
+    """All that ``Layout.of`` looks at, cheap: equal signatures have equal layouts."""
+    return tuple(
+        (name, r.data.dtype, r.data.shape, r.times.shape, None if r.mask is None else r.mask.shape)
+        for name, r in records.items()
+    )
 
 
 def _field(name: str, record: Record) -> Field:

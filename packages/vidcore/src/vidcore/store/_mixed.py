@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,7 @@ from vidcore.errors import StoreError
 from ._batches import Batch, BatchReader
 
 
-def read_mixed(
-    reader: BatchReader, keys: Sequence[str], shards: NDArray[np.int64], rows: NDArray[np.int64], collection: str
-) -> Batch:
+def read_mixed(reader: BatchReader, key_of: Callable[[int], str], at: NDArray[np.int64], collection: str) -> Batch:
     """Read records of several lengths T; the shorter ones are padded at the end.
 
     Padded steps have data 0 and mask False; their times go on at the clip's own pace, so that times still grow.
@@ -22,29 +20,31 @@ def read_mixed(
     Raises:
         StoreError: Shapes differ in D, H or W.
     """
-    groups = reader.groups(shards)
+    groups = reader.groups(at)
     present = np.unique(groups).tolist()
     if present[0] < 0:
-        at = int(np.flatnonzero(groups < 0)[0])
-        raise StoreError(f"{collection}: the clip {keys[at]} was put without this output; extract it again")
+        lacking = int(np.flatnonzero(groups < 0)[0])
+        raise StoreError(f"{collection}: the clip {key_of(lacking)} was put without this output; extract it again")
     fields = {group: reader.field(group) for group in present}
+    if len(fields) == 1:
+        return reader.read(at, present[0])
     first = fields[int(groups[0])]
     for group, field in fields.items():
         if (field.dtype, field.shape[0], field.shape[2:]) != (first.dtype, first.shape[0], first.shape[2:]):
             other = int(np.flatnonzero(groups == group)[0])
             raise StoreError(
                 f"{collection}: clips of different shapes cannot be one batch, (D, T, H, W):\n"
-                f"  {keys[0]}: {first.shape} {first.dtype}\n  {keys[other]}: {field.shape} {field.dtype}\n"
+                f"  {key_of(0)}: {first.shape} {first.dtype}\n  {key_of(other)}: {field.shape} {field.dtype}\n"
                 "  extract with keep=sequence or keep=pooled, or resize all videos to one size"
             )
     steps = max(field.steps for field in fields.values())
     dim, _, height, width = first.shape
-    data = np.zeros((len(keys), dim, steps, height, width), first.numpy)
-    times = np.empty((len(keys), steps), np.float32)
-    mask = np.zeros((len(keys), steps), bool)
+    data = np.zeros((len(at), dim, steps, height, width), first.numpy)
+    times = np.empty((len(at), steps), np.float32)
+    mask = np.zeros((len(at), steps), bool)
     for group, field in fields.items():
         chosen = np.flatnonzero(groups == group)
-        part = reader.read(shards[chosen], rows[chosen])
+        part = reader.read(at[chosen], group)
         data[chosen, :, : field.steps] = part.data
         times[chosen] = _prolonged(np.broadcast_to(part.times, (len(chosen), field.steps)), steps)
         mask[chosen, : field.steps] = True if part.mask is None else part.mask

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -22,7 +21,7 @@ from ._npy import HEAD_BYTES
 from ._region import Region
 from ._shard import Shard
 
-_PROBES = 16
+_PROBES = 4
 _OPEN_FILES = 256
 # What is announced at once: enough to keep a disk busy, little enough not to push it out of the cache unread.
 _AHEAD_BYTES = 64 << 20
@@ -40,16 +39,15 @@ class RowReader:
     def __init__(self, shards: Sequence[Shard], field: Field) -> None:
         self._shards = shards
         self._field = field
-        self._fds: OrderedDict[int, int] = OrderedDict()
+        self._fds: dict[int, int] = {}
         self._region: Region | None = None
         self._can_map = bool(_NOWAIT)
 
     def __del__(self) -> None:
-        while self._fds:
-            os.close(self._fds.popitem()[1])
+        _close(self._fds)
 
     def read(self, shards: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[Any]:
-        """(B, D, T, H, W): row ``rows[i]`` of shard ``shards[i]``.
+        """(B, D, T, H, W): row ``rows[i]`` of shard ``shards[i]``. May be called from several threads.
 
         Raises:
             FileNotFoundError: A shard has gone since it was opened.
@@ -57,20 +55,24 @@ class RowReader:
             OSError: The disk does not give it.
         """
         out = np.empty((len(rows), *self._field.shape), self._field.numpy)
-        if self._can_map and self._cached(shards, rows) and (region := self._mapped()) is not None:
-            np.take(region.rows, region.first[shards] + rows, axis=0, out=out, mode="clip")
-        else:
-            self._fetch(shards, rows, out)
+        more: dict[int, int] = {}
+        try:
+            if self._can_map and self._cached(shards, rows, more) and (region := self._mapped()) is not None:
+                np.take(region.rows, region.first[shards] + rows, axis=0, out=out, mode="clip")
+            else:
+                self._fetch(shards, rows, out, more)
+        finally:
+            _close(more)
         return out
 
-    def _cached(self, shards: NDArray[np.int64], rows: NDArray[np.int64]) -> bool:
+    def _cached(self, shards: NDArray[np.int64], rows: NDArray[np.int64], more: dict[int, int]) -> bool:
         """Whether a sample of the rows can be had without waiting."""
         step = -(-len(rows) // _PROBES)
         middle = HEAD_BYTES + self._field.row_bytes // 2
         byte = bytearray(1)
         for shard, row in zip(shards[::step].tolist(), rows[::step].tolist(), strict=True):
             try:
-                got = os.preadv(self._fd(shard), [byte], middle + row * self._field.row_bytes, _NOWAIT)
+                got = os.preadv(self._fd(shard, more), [byte], middle + row * self._field.row_bytes, _NOWAIT)
             except BlockingIOError:
                 return False
             except OSError as exc:
@@ -94,9 +96,11 @@ class RowReader:
                 self._can_map = False
         return self._region
 
-    def _fetch(self, shards: NDArray[np.int64], rows: NDArray[np.int64], out: NDArray[Any]) -> None:
+    def _fetch(
+        self, shards: NDArray[np.int64], rows: NDArray[np.int64], out: NDArray[Any], more: dict[int, int]
+    ) -> None:
         size = self._field.row_bytes
-        view = memoryview(out).cast("B")
+        view = out.reshape(-1).view(np.uint8).data
         order = np.lexsort((rows, shards))
         todo = list(
             zip(order.tolist(), shards[order].tolist(), (HEAD_BYTES + rows[order] * size).tolist(), strict=True)
@@ -106,9 +110,9 @@ class RowReader:
             group = todo[start : start + together]
             if hasattr(os, "posix_fadvise"):
                 for _, shard, offset in group:
-                    os.posix_fadvise(self._fd(shard), offset, size, os.POSIX_FADV_WILLNEED)
+                    os.posix_fadvise(self._fd(shard, more), offset, size, os.POSIX_FADV_WILLNEED)
             for place, shard, offset in group:
-                self._fill(self._fd(shard), view[place * size : (place + 1) * size], offset, shard)
+                self._fill(self._fd(shard, more), view[place * size : (place + 1) * size], offset, shard)
 
     def _fill(self, fd: int, target: memoryview, offset: int, shard: int) -> None:
         while target:
@@ -120,16 +124,24 @@ class RowReader:
     def _shorter(self, shard: int) -> EOFError:
         return EOFError(f"{self._shards[shard].path(self._field.name)} is shorter than it was")
 
-    def _fd(self, shard: int) -> int:
-        fd = self._fds.get(shard)
+    def _fd(self, shard: int, more: dict[int, int]) -> int:
+        """An open file; those beyond what stays open go to ``more``, which the caller closes."""
+        fd = self._fds.get(shard) or more.get(shard)
         if fd is not None:
             return fd
-        if len(self._fds) >= _OPEN_FILES:
-            os.close(self._fds.popitem(last=False)[1])
         fd = os.open(self._shards[shard].path(self._field.name), os.O_RDONLY | os.O_CLOEXEC)
         # Rows are asked for out of order: no reading ahead of what was not announced.
         if hasattr(os, "posix_fadvise"):
             with suppress(OSError):
                 os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)
-        self._fds[shard] = fd
-        return fd
+        files = self._fds if len(self._fds) < _OPEN_FILES else more
+        kept = files.setdefault(shard, fd)
+        if kept != fd:
+            # Another thread was first.
+            os.close(fd)
+        return kept
+
+
+def _close(files: dict[int, int]) -> None:
+    while files:
+        os.close(files.popitem()[1])

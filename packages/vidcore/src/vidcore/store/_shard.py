@@ -148,7 +148,8 @@ def _entries_intact(entries: NDArray[Any]) -> NDArray[np.bool_]:
     raw = memoryview(entries.tobytes())
     covered = size - 4
     computed = (zlib.crc32(raw[at : at + covered]) for at in range(0, len(raw), size))
-    return np.fromiter(computed, np.uint32, len(entries)) == entries["entry_crc32"]
+    intact: NDArray[np.bool_] = np.fromiter(computed, np.uint32, len(entries)) == entries["entry_crc32"]
+    return intact
 
 
 def _trusted_prefix(before: Shard, whole: int) -> int:

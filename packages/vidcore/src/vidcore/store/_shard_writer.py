@@ -58,8 +58,8 @@ class ShardWriter:
             raise
 
     @property
-    def bytes(self) -> int:
-        """Bytes of the rows."""
+    def size(self) -> int:
+        """Bytes of the rows, all outputs."""
         return self.rows * self.layout.row_bytes
 
     @property
@@ -80,7 +80,7 @@ class ShardWriter:
         entry = [key]
         for fd, field in zip(fds, self.layout.fields, strict=False):
             record = records[field.name]
-            row = memoryview(np.ascontiguousarray(record.data, field.numpy)).cast("B")
+            row = np.ascontiguousarray(record.data, field.numpy).reshape(-1).view(np.uint8).data
             write_at(fd, row, HEAD_BYTES + self.rows * field.row_bytes)
             mask = b"\1" * field.steps if record.mask is None else np.asarray(record.mask, bool).tobytes()
             entry += [zlib.crc32(row).to_bytes(4, "little"), np.asarray(record.times, "<f4").tobytes(), mask]

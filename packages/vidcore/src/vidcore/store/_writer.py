@@ -7,13 +7,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
 from vidcore.errors import StoreError
 
 from ._files import explained
 from ._index import pack_key
-from ._layout import Layout
+from ._layout import Layout, signature
 from ._shard_writer import ShardWriter
 from .record import Record
 
@@ -60,6 +60,7 @@ class Writer:
         self._flush_bytes = flush_bytes
         self._flush_seconds = flush_seconds
         self._shards: dict[Layout, ShardWriter] = {}
+        self._layouts: dict[tuple[Any, ...], Layout] = {}
         self._put: set[bytes] = set()
         self._unflushed = 0
         self._flushed_at = time.monotonic()
@@ -79,7 +80,7 @@ class Writer:
             StoreError: A record has the wrong type or other outputs than the collection; the disk is full,
                 read-only or refuses. Then this record was not written, and everything flushed so far stays valid.
         """
-        layout, packed = Layout.of(records), pack_key(key)
+        packed, layout = pack_key(key), self._layout(records)
         with self._lock:
             self._check_usable()
             if packed in self._put:
@@ -89,7 +90,7 @@ class Writer:
                 shard.append(packed, records, source)
             self._put.add(packed)
             self._unflushed += layout.row_bytes
-            if shard.bytes >= self._shard_bytes:
+            if shard.size >= self._shard_bytes:
                 self._finish(layout)
             elif self._unflushed >= self._flush_bytes or time.monotonic() - self._flushed_at >= self._flush_seconds:
                 self.flush()
@@ -136,6 +137,13 @@ class Writer:
             raise StoreError("this writer is closed; ask the collection for a new one: collection.writer()")
         if os.getpid() != self._process:
             raise StoreError("a writer belongs to the process that made it; ask for one in each: collection.writer()")
+
+    def _layout(self, records: Mapping[str, Record]) -> Layout:
+        looks = signature(records)
+        layout = self._layouts.get(looks)
+        if layout is None:
+            layout = self._layouts[looks] = Layout.of(records)
+        return layout
 
     def _shard(self, layout: Layout) -> ShardWriter:
         shard = self._shards.pop(layout, None)
