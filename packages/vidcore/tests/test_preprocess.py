@@ -4,9 +4,12 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional as torchvision
+from torchvision.transforms.v2.functional import _geometry
 from vidcore.errors import ShapeError
 from vidcore.plugin import ClipFormat
-from vidcore.preprocess import Window, check_video, fit_frames, plan_windows, scale_pixels
+from vidcore.preprocess import Window, _resize_by_floats, check_video, fit_frames, plan_windows, scale_pixels
 
 
 def noise(*shape):
@@ -32,6 +35,63 @@ def test_the_crop_is_the_centre_after_resizing_the_short_side():
     video[..., 46:82] = 255  # the middle of the width
     fitted = fit_frames(video, ClipFormat(size=(16, 16), resize_short=32))
     assert fitted.min() == 255, "16 of 64 columns after halving: all inside the bright band"
+
+
+SIZES = [(64, 48), (48, 64), (113, 57), (7, 131), (32, 32), (1, 9)]
+# Where the integer kernels are vectorised torchvision uses them too; on older x86 it resizes in floats.
+same_kernels = pytest.mark.skipif(
+    not _geometry._do_native_uint8_resize_on_cpu(InterpolationMode.BILINEAR), reason="this CPU has no AVX2"
+)
+
+
+def layouts(source):
+    """Frames as tensors are made, and as decoders give them: channels last; noise, and edges that overshoot."""
+    for video in (noise(3, 3, *source), (noise(3, 3, *source) > 127).to(torch.uint8) * 255):
+        yield video
+        yield video.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+        yield video[:1, None]
+        yield video[0]
+
+
+@same_kernels
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("source", SIZES)
+def test_resized_pixels_are_those_of_torchvision(interpolation, source):
+    for video in layouts(source):
+        for size in [(32, 32), (31, 57), (120, 90), (1, 30)]:
+            fitted = fit_frames(video, ClipFormat(size=size, fit="stretch", interpolation=interpolation))
+            mode = InterpolationMode(interpolation)
+            assert torch.equal(fitted, torchvision.resize(video, list(size), mode, antialias=True))
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("source", SIZES)
+def test_where_integers_cannot_be_resized_the_pixels_are_those_of_torchvision_too(interpolation, source, monkeypatch):
+    # What torchvision does on a GPU, asked of it on this CPU.
+    monkeypatch.setattr(_geometry, "_do_native_uint8_resize_on_cpu", lambda mode: False)
+    for video in layouts(source):
+        expected = torchvision.resize(video, [31, 57], InterpolationMode(interpolation), antialias=True)
+        frames = video.reshape(-1, *video.shape[-3:])
+        assert torch.equal(_resize_by_floats(frames, (31, 57), interpolation).reshape(expected.shape), expected)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_on_a_gpu_the_pixels_are_those_of_torchvision(interpolation):
+    video = noise(3, 3, 113, 57).cuda()
+    fitted = fit_frames(video, ClipFormat(size=(31, 57), fit="stretch", interpolation=interpolation))
+    assert torch.equal(fitted, torchvision.resize(video, [31, 57], InterpolationMode(interpolation), antialias=True))
+
+
+@same_kernels
+@pytest.mark.parametrize("source", SIZES)
+@pytest.mark.parametrize("size", [(30, 30), (31, 30), (25, 44)])
+@pytest.mark.parametrize("resize_to", [(40, 50), (41, 51), (30, 30), (20, 45), (11, 12)])
+def test_the_crop_is_that_of_torchvision_with_black_around_small_frames(source, size, resize_to):
+    video = noise(2, 3, *source)
+    expected = torchvision.center_crop(torchvision.resize(video, list(resize_to), antialias=True), list(size))
+    fitted = fit_frames(video, ClipFormat(size=size, resize_to=resize_to))
+    assert torch.equal(fitted, video if tuple(source) == size else expected)
 
 
 def test_any_size_is_brought_to_the_multiple():
