@@ -103,10 +103,44 @@ def vidcore_readouts() -> list[ReadoutSpec]:
             summary="mean over time and space",
         ),
         ReadoutSpec(
+            name="max",
+            target="vidcore.readouts._max:Max",
+            config="vidcore.readouts.config:MaxConfig",
+            summary="largest value of each channel over time and space",
+        ),
+        ReadoutSpec(
+            name="last",
+            target="vidcore.readouts._last:Last",
+            config="vidcore.readouts.config:LastConfig",
+            summary="the last step, averaged over space",
+        ),
+        ReadoutSpec(
             name="attention",
             target="vidcore.readouts._attention:AttentionPool",
             config="vidcore.readouts.config:AttentionConfig",
-            summary="learned queries attend to every token",
+            summary="learned queries attend to every token; with blocks, the attentive probe of V-JEPA",
+            reference="arXiv:2404.08471",
+        ),
+        ReadoutSpec(
+            name="gru",
+            target="vidcore.readouts._recurrent:Gru",
+            config="vidcore.readouts.config:RecurrentConfig",
+            summary="gated recurrent unit over the steps, in one direction or both",
+            reference="arXiv:1406.1078",
+        ),
+        ReadoutSpec(
+            name="lstm",
+            target="vidcore.readouts._recurrent:Lstm",
+            config="vidcore.readouts.config:RecurrentConfig",
+            summary="long short-term memory over the steps, in one direction or both",
+            reference="doi:10.1162/neco.1997.9.8.1735",
+        ),
+        ReadoutSpec(
+            name="transformer",
+            target="vidcore.readouts._transformer:Transformer",
+            config="vidcore.readouts.config:TransformerConfig",
+            summary="Transformer encoder over the steps, which know their times",
+            reference="arXiv:1706.03762",
         ),
     ]
 

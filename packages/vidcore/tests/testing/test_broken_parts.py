@@ -165,6 +165,14 @@ class NanOnPadding(Mean):
         return (features.sequence() * weight).sum(1) / weight.sum(1)
 
 
+class DividesByAll(Mean):
+    """Padding is left out of the sum, and counted."""
+
+    def forward(self, features):
+        weight = 1.0 if features.mask is None else features.mask.float()[..., None]
+        return (features.sequence() * weight).mean(1)
+
+
 class HalfMask(Mean):
     def forward(self, features):
         return super().forward(features) * (1.0 if features.mask is None else 2.0)
@@ -211,6 +219,7 @@ def readout(target: str, **changes: Any) -> Any:
         ("MeanOfAll", "mask", "padded steps are read", {}),
         ("HalfMask", "mask", "a mask that hides nothing changes the result", {}),
         ("NanOnPadding", "mask", "a clip of padding only gives values that are not finite", {}),
+        ("DividesByAll", "padded_clip", "5 steps padded to 8 give another result than 5 steps alone", {}),
         ("Mean", "causal", "it gives one result per clip", {"causal": True}),
         ("Steps", "causal", "declared causal, yet step 1 changes earlier results", {"causal": True}),
     ],

@@ -44,8 +44,87 @@ class TestMean(ReadoutConformance):
     name = "mean"
 
 
+class TestMeanCausal(ReadoutConformance):
+    name = "mean"
+    options: ClassVar = {"causal": True}
+
+
+class TestMax(ReadoutConformance):
+    name = "max"
+
+
+class TestMaxCausal(ReadoutConformance):
+    name = "max"
+    options: ClassVar = {"causal": True}
+
+
+class TestLast(ReadoutConformance):
+    name = "last"
+
+
+class TestLastCausal(ReadoutConformance):
+    name = "last"
+    options: ClassVar = {"causal": True}
+
+
 class TestAttention(ReadoutConformance):
     name = "attention"
+
+
+class TestAttentiveProbe(ReadoutConformance):
+    name = "attention"
+    options: ClassVar = {"blocks": 1, "queries": 2}
+
+
+class TestDeepAttentiveProbe(ReadoutConformance):
+    name = "attention"
+    options: ClassVar = {"blocks": 4, "width": 16}
+
+
+class TestAttentiveProbeCausal(ReadoutConformance):
+    name = "attention"
+    options: ClassVar = {"blocks": 2, "queries": 2, "causal": True}
+
+
+class TestGru(ReadoutConformance):
+    name = "gru"
+
+
+class TestGruBothWays(ReadoutConformance):
+    name = "gru"
+    options: ClassVar = {"bidirectional": True, "layers": 2, "width": 16}
+    not_options = ("causal",)  # refused beside bidirectional
+
+
+class TestGruCausal(ReadoutConformance):
+    name = "gru"
+    options: ClassVar = {"causal": True, "width": 16}
+    not_options = ("per_step", "bidirectional")  # causal is per step, and refused beside bidirectional
+
+
+class TestLstm(ReadoutConformance):
+    name = "lstm"
+
+
+class TestLstmPerStep(ReadoutConformance):
+    name = "lstm"
+    options: ClassVar = {"per_step": True, "bidirectional": True, "width": 16}
+    not_options = ("causal",)  # refused beside bidirectional
+
+
+class TestTransformer(ReadoutConformance):
+    name = "transformer"
+
+
+class TestTransformerCausal(ReadoutConformance):
+    name = "transformer"
+    options: ClassVar = {"causal": True, "width": 16}
+    not_options = ("per_step",)  # causal is per step
+
+
+class TestTransformerPerStep(ReadoutConformance):
+    name = "transformer"
+    options: ClassVar = {"per_step": True, "width": 16}
 
 
 class TestClassification(HeadConformance):

@@ -109,11 +109,24 @@ class ReadoutConformance(ModuleConformance):
             if not bool(module(replace(fmap, mask=torch.zeros_like(mask))).isfinite().all()):
                 fail("a clip of padding only gives values that are not finite")
 
-    def test_causal(self) -> None:
-        """Where the spec says causal, a later step changes no earlier result."""
-        if not self.spec.causal:
-            pytest.skip("not declared causal")
+    def test_padded_clip(self) -> None:
+        """A padded clip gives what the clip alone gives; what answers per step gives it at the real steps."""
         module = self.ready()
+        fmap = self.inputs(module)
+        real = max(fmap.steps * 5 // 8, 1)
+        alone = replace(fmap, data=fmap.data[:, :, :real], times=fmap.times[:real])
+        with torch.no_grad():
+            padded = module(replace(fmap, mask=(torch.arange(fmap.steps) < real).expand(2, -1)))
+            expected = module(alone)
+        padded = padded[:, :real] if module.output.per_step else padded
+        if (gap := difference(padded, expected)) > CLOSE:
+            fail(f"{real} steps padded to {fmap.steps} give another result than {real} steps alone, by {gap:.1e}")
+
+    def test_causal(self) -> None:
+        """Where the spec says causal, as it is with the options, a later step changes no earlier result."""
+        module = self.ready()
+        if not module.spec.causal:
+            pytest.skip("not declared causal")
         if not module.output.per_step:
             fail("declared causal, yet it gives one result per clip; causal readouts answer per step")
         fmap = self.inputs(module)
