@@ -59,3 +59,7 @@ class TrainingError(VidcoreError):
 
 class StoreError(VidcoreError):
     """The feature store cannot be read or written as asked: not a store, a newer format, a missing key, a full disk."""
+
+
+class ExtractionError(VidcoreError):
+    """Extraction cannot go on: an extractor fails on every clip."""

@@ -1,0 +1,192 @@
+"""The engine: live extractors, decoding processes and a store, ready to take rows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+
+from vidcore.data.manifest import Row
+from vidcore.data.sampling import Sampling
+from vidcore.errors import ConfigError
+from vidcore.extract.batching import BatchSizer
+from vidcore.extract.decoding import DecodePool
+from vidcore.extract.failures import FailureFile
+from vidcore.extract.hashing import FileHashes
+from vidcore.extract.identity import Keep, Precision, StoredType, extractor_identity
+from vidcore.extract.keys import key_size
+from vidcore.extract.lanes import Lanes
+from vidcore.extract.leases import Leases
+from vidcore.extract.pipeline import Pipeline, Stages
+from vidcore.extract.plan import Planner, Shard
+from vidcore.extract.progress import ExtractProgress
+from vidcore.extract.report import ExtractReport
+from vidcore.extract.views import Views
+from vidcore.extractors.base import Extractor
+from vidcore.store import FeatureStore
+
+# A larger batch only makes the way to main memory longer on a CPU; a GPU wants many clips.
+_CPU_SIZES, _CUDA_SIZES = (1, 8), (8, 256)
+_CUDA_LINGER_SECONDS = 0.05
+# Every lane holds the activations of a batch.
+_MOST_LANES = 8
+
+
+class Engine:
+    """Takes rows as often as it is given some; a context manager, which ends the decoding processes.
+
+    Args:
+        extractors: Name -> extractor, all on one device, in eval mode.
+        store: Opened for writing.
+        sampling: How clips are cut; one clip a row.
+        keep: See ``extractor_identity``.
+        dtype: See there.
+        precision: See there; ``bfloat16`` computes with autocast.
+        identities: Name -> identity, where the extractor that runs is not the one that is meant (a faster runtime).
+        size: Side in pixels for extractors that take any size.
+        batch_size: Clips a batch; ``None``: found.
+        workers: Decoding processes; ``None``: one per core. They wait where the model is what takes long.
+        timeout_seconds: A decoder that says nothing for so long is taken for hung.
+        lanes: Model threads; ``None``: one per core on a CPU, two on a GPU. 1 where an extractor must not be called
+            from two threads at once.
+        hashes: Content hashes of files.
+
+    Attributes:
+        identities: Name -> identity of the collection that its features go to.
+
+    Raises:
+        ConfigError: A sampling with several clips a row, no extractors, several devices.
+    """
+
+    def __init__(
+        self,
+        extractors: Mapping[str, Extractor],
+        store: FeatureStore,
+        sampling: Sampling,
+        *,
+        keep: Keep = "map",
+        dtype: StoredType = "float32",
+        precision: Precision = "float32",
+        identities: Mapping[str, dict[str, Any]] | None = None,
+        size: int | None = None,
+        batch_size: int | None = None,
+        workers: int | None = None,
+        timeout_seconds: float = 60.0,
+        lanes: int | None = None,
+        hashes: FileHashes | None = None,
+    ) -> None:
+        if sampling.clips != 1:
+            raise ConfigError(f"this sampling cuts {sampling.clips} clips a row, and features are kept of one")
+        device = _one_device(extractors)
+        self.identities = {
+            name: (identities or {}).get(name) or extractor_identity(extractor, keep, dtype, precision)
+            for name, extractor in extractors.items()
+        }
+        cores, cuda = available_cores(), device.type == "cuda"
+        self._hashes = hashes or FileHashes(threads=max(2, cores // 2))
+        self._workers = workers or cores
+        self._timeout = timeout_seconds
+        self._pool: DecodePool | None = None
+        self._running: Pipeline | None = None
+        clips = {name: extractor.clip for name, extractor in extractors.items()}
+        collections = {name: store.collection(identity) for name, identity in self.identities.items()}
+        sizes = {name: key_size(clip, size) for name, clip in clips.items()}
+        start, ceiling = _CUDA_SIZES if cuda else _CPU_SIZES
+        sizers = {name: BatchSizer(batch_size, start=start, ceiling=ceiling) for name in extractors}
+        count = lanes or (2 if cuda else min(cores, _MOST_LANES))
+        threads = torch.get_num_threads() if cuda or count == 1 else max(1, cores // count)
+        self._stages = Stages(
+            collections=collections,
+            planner=Planner(collections, sampling, sizes, self._hashes),
+            sampling=sampling,
+            views=Views(clips, size),
+            sizers=sizers,
+            linger_seconds=_CUDA_LINGER_SECONDS if cuda else 0.0,
+            workers=self._workers,
+            decoders=self._decoders,
+            lanes=Lanes(
+                dict(extractors), sizers, device=device, count=count, threads=threads, keep=keep, dtype=dtype,
+                precision=precision,
+            ),
+        )  # fmt: skip
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._end_decoders()
+        self._hashes.close()
+
+    def run(
+        self,
+        rows: Iterable[Row],
+        *,
+        total: int | None = None,
+        shard: Shard | None = None,
+        leases: Leases | None = None,
+        failures: FailureFile | None = None,
+        on_progress: Callable[[ExtractProgress], None] | None = None,
+    ) -> ExtractReport:
+        """Extract what is missing of ``rows``; they are streamed, never all in memory.
+
+        Args:
+            rows: The rows.
+            total: Their number, where it is known.
+            shard: ``(i, n)``: only rows i, i + n, i + 2n, ...
+            leases: Share the rows with other processes.
+            failures: Where failed rows are listed.
+            on_progress: Called from this thread a few times a second.
+
+        Raises:
+            StoreError: The store cannot be written: the disk is full, read-only. What was finished is kept.
+            ExtractionError: An extractor fails on every clip.
+        """
+        threads = torch.get_num_threads()
+        self._running = Pipeline(self._stages, total=total, shard=shard, leases=leases, failures=failures)
+        finished = False
+        try:
+            report = self._running.carry_out(rows, on_progress)
+            finished = True
+        finally:
+            if not finished:
+                self._end_decoders()
+            # Lanes and decoders set how many threads new threads compute with.
+            torch.set_num_threads(threads)
+        return report
+
+    def _decoders(self) -> DecodePool:
+        """The processes, started when the first clip is to be decoded."""
+        if self._pool is None:
+            self._pool = DecodePool(self._workers, self._timeout, self._fail)
+        return self._pool
+
+    def _end_decoders(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
+
+    def _fail(self, error: BaseException) -> None:
+        if self._running is not None:
+            self._running.fail(error)
+
+
+def available_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _one_device(extractors: Mapping[str, Extractor]) -> torch.device:
+    if not extractors:
+        raise ConfigError("nothing to extract: name at least one extractor (vidcore list-models)")
+    devices: dict[torch.device, str] = {}
+    for name, extractor in extractors.items():
+        for value in extractor.parameters():
+            devices.setdefault(value.device, name)
+            break
+    if len(devices) > 1:
+        where = ", ".join(f"{name} on {device}" for device, name in devices.items())
+        raise ConfigError(f"extractors that run together must be on one device; got {where}")
+    return next(iter(devices), torch.device("cpu"))

@@ -1,0 +1,161 @@
+"""Extraction described by names, for processes that build the extractors themselves; a chunk of rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vidcore.assemble import create
+from vidcore.catalog import Registry
+from vidcore.data.manifest import Row
+from vidcore.data.sampling import Sampling
+from vidcore.errors import ConfigError
+from vidcore.extract.api import Runtime, accelerated
+from vidcore.extract.engine import Engine
+from vidcore.extract.failures import FailedRow
+from vidcore.extract.identity import Keep, Precision, StoredType, extractor_identity
+from vidcore.extract.memory import keep_freed_memory
+from vidcore.extractors.base import Extractor
+from vidcore.store import FeatureStore
+
+DEFAULT_FRAMES = 16
+
+
+@dataclass(frozen=True)
+class ExtractionJob:
+    """What is extracted and how, plain data: it can be sent to other processes and machines.
+
+    Attributes:
+        extractors: Name (with a weights' tag where wanted) -> its options.
+        store: Folder of the store.
+        sampling: How clips are cut.
+        keep: ``map``, ``sequence`` or ``pooled``; see ``extractor_identity``.
+        dtype: Type in which features are stored.
+        precision: Type in which they are computed.
+        runtime: See ``vidcore.runtime.accelerate``.
+        size: Side in pixels for extractors that take any size.
+        batch_size: Clips a batch; ``None``: found.
+        workers: Decoding processes; ``None``: one per core.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
+        timeout_seconds: A decoder that says nothing for so long is taken for hung.
+    """
+
+    extractors: Mapping[str, Mapping[str, Any]]
+    store: Path
+    sampling: Sampling
+    keep: Keep = "map"
+    dtype: StoredType = "float32"
+    precision: Precision = "float32"
+    runtime: Runtime = "eager"
+    size: int | None = None
+    batch_size: int | None = None
+    workers: int | None = None
+    device: str = "auto"
+    timeout_seconds: float = 60.0
+
+    def build(self, registry: Registry | None = None) -> dict[str, Extractor]:
+        """The extractors, in eval mode on the device.
+
+        Raises:
+            UnknownNameError, ConfigError, WeightsError: Naming the extractor or the device.
+        """
+        return build_extractors(self.extractors, self.device, registry)
+
+
+@dataclass(frozen=True)
+class ChunkResult:
+    """What came of some rows: how many were computed, how many were there, which failed."""
+
+    done: int
+    present: int
+    failures: tuple[FailedRow, ...] = field(repr=False)
+
+
+class ChunkWorker:
+    """Extracts the rows it is called with; models and decoding processes stay between calls.
+
+    ::
+
+        worker = ChunkWorker(job)
+        result = worker([(0, row), (1, other)])  # positions in the data, and rows
+
+    Any number of workers, anywhere, may write to one store at once. Rows that are there are passed over, so a chunk
+    may be given again after a worker died.
+    """
+
+    def __init__(self, job: ExtractionJob, registry: Registry | None = None) -> None:
+        keep_freed_memory()
+        extractors = job.build(registry)
+        identities = {
+            name: extractor_identity(extractor, job.keep, job.dtype, job.precision)
+            for name, extractor in extractors.items()
+        }
+        running = accelerated(extractors, job.runtime, job.precision, job.sampling.frames, job.size, job.batch_size)
+        self._engine = Engine(
+            running,
+            FeatureStore.open(job.store, write=True),
+            job.sampling,
+            keep=job.keep,
+            dtype=job.dtype,
+            precision=job.precision,
+            identities=identities,
+            size=job.size,
+            batch_size=job.batch_size,
+            workers=job.workers,
+            timeout_seconds=job.timeout_seconds,
+            lanes=None if job.runtime == "eager" else 1,
+        )
+
+    def __call__(self, rows: Sequence[tuple[int, Row]]) -> ChunkResult:
+        """Extract what the store lacks of ``rows``, given with their positions in the data.
+
+        Raises:
+            StoreError, ExtractionError: As ``extract``.
+        """
+        report = self._engine.run([row for _, row in rows], total=len(rows))
+        failures = tuple(FailedRow(f.path, rows[f.row][0], f.stage, f.reason) for f in report.failures)
+        return ChunkResult(report.done, report.present, failures)
+
+    def close(self) -> None:
+        """End the decoding processes."""
+        self._engine.__exit__(None, None, None)
+
+
+def build_extractors(
+    names: Mapping[str, Mapping[str, Any]], device: str, registry: Registry | None = None
+) -> dict[str, Extractor]:
+    """Extractors by name, in eval mode on ``device``; see ``ExtractionJob``.
+
+    Raises:
+        UnknownNameError, ConfigError, WeightsError: Naming the extractor or the device.
+    """
+    where = chosen_device(device)
+    return {name: create(name, registry=registry, **options).to(where).eval() for name, options in names.items()}
+
+
+def chosen_device(asked: str) -> torch.device:
+    """The device asked for; ``auto`` is the GPU where there is one.
+
+    Raises:
+        ConfigError: An unknown device, or a GPU that torch does not see.
+    """
+    if asked == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(asked)
+    except RuntimeError:
+        raise ConfigError(f"unknown device {asked!r}; use auto, cpu, cuda or cuda:1") from None
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"unknown device {asked!r}; use auto, cpu, cuda or cuda:1")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"device {asked!r}: torch sees {torch.cuda.device_count()} GPUs here; use --device auto")
+    return device
+
+
+def frames_for(extractors: Mapping[str, Extractor]) -> int:
+    """Frames a clip has unless others are asked for: the most that one of the extractors eats, or 16."""
+    return max(extractor.clip.frames or DEFAULT_FRAMES for extractor in extractors.values())
