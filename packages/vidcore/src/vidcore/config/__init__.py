@@ -11,6 +11,7 @@ from vidcore.config.component import (
 from vidcore.config.loading import build_run_config, read_yaml, run_config
 from vidcore.config.options import component_config
 from vidcore.config.run import Choice, DataConfig, ExtractorChoice, RunConfig, TrainConfig
+from vidcore.config.search import declared_space, parse_space, tunable, tunable_among
 
 __all__ = [
     "Choice",
@@ -26,6 +27,10 @@ __all__ = [
     "TrainConfig",
     "build_run_config",
     "component_config",
+    "declared_space",
+    "parse_space",
     "read_yaml",
     "run_config",
+    "tunable",
+    "tunable_among",
 ]
