@@ -148,7 +148,7 @@ def test_streams_exchange_through_the_bottleneck_alone():
     assert not torch.allclose(seen[0], seen[1], atol=1e-4), "the slow stream reaches the tokens of the fast one"
     # Closed: every stream's reading of the bottleneck is thrown away, and the shared tokens stay as learned.
     for layer in module.layers:
-        for block in layer:
+        for block in layer.blocks:
             block.register_forward_hook(
                 lambda _, inputs, out: torch.cat([out[:, : -len(module.bottleneck)], inputs[0][:, -4:]], 1)
             )
@@ -170,7 +170,8 @@ def test_bottleneck_follows_its_equations():
     embedded = [embed(fmap) for embed, fmap in zip(module.tokens, streams.values(), strict=True)]
     a, b = (fmap.tokens() + positions(fmap) for fmap in embedded)
     shared = module.bottleneck.expand(2, -1, -1)
-    for block_a, block_b in module.layers:
+    for layer in module.layers:
+        block_a, block_b = layer.blocks
         a, from_a = block_a(torch.cat([a, shared], 1)).split([16, 3], 1)
         b, from_b = block_b(torch.cat([b, shared], 1)).split([8, 3], 1)
         shared = (from_a + from_b) / 2
@@ -239,5 +240,6 @@ def test_late_averages_real_steps_and_learns_weights_only_where_there_is_a_choic
     assert module.members(masked)["slow"].mask.tolist() == [[True], [False]]
     assert module.members(masked)["slow"].times[0] == pytest.approx((1.5 + 5.5) / 2)
     assert module.stream_weights.tolist() == [0.5, 0.5]
-    assert part("fusion", "late", {"fast": FAST}).weight_logits is None
-    assert part("fusion", "late", TWO, weights="equal").weight_logits is None
+    assert not part("fusion", "late", {"fast": FAST}).weight_logits.requires_grad
+    assert not part("fusion", "late", TWO, weights="equal").weight_logits.requires_grad
+    assert module.weight_logits.requires_grad

@@ -47,14 +47,8 @@ class Bottleneck(Fusion):
         self.reference = reference_stream(self.streams, config.reference, spec.name)
         self.tokens = nn.ModuleList(StreamTokens(i.dim, config.width, config.pool) for i in self.streams.values())
         self.bottleneck = nn.Parameter(torch.randn(config.bottlenecks, config.width) * 0.02)
-        self.layers = nn.ModuleList(nn.ModuleList(self._block() for _ in self.streams) for _ in range(config.depth))
+        self.layers = nn.ModuleList(_Exchange(config, len(self.streams)) for _ in range(config.depth))
         self.norms = nn.ModuleList(nn.LayerNorm(config.width) for _ in self.streams)
-
-    def _block(self) -> nn.Module:
-        c = self.config
-        return nn.TransformerEncoderLayer(
-            c.width, c.heads, c.mlp_ratio * c.width, c.dropout, activation="gelu", batch_first=True, norm_first=True
-        )
 
     @property
     def output(self) -> FeatureInfo:
@@ -65,17 +59,12 @@ class Bottleneck(Fusion):
 
     def forward(self, streams: Mapping[str, FeatureMap]) -> FeatureMap:
         """{s: (B, D_s, T_s, H_s, W_s)} -> (B, width, T, H, W)."""
-        maps = [embed(streams[name]) for name, embed in zip(self.streams, self.tokens, strict=True)]
+        maps: list[FeatureMap] = [embed(streams[name]) for name, embed in zip(self.streams, self.tokens, strict=True)]
         tokens = [fmap.tokens() + positions(fmap) for fmap in maps]
         padding = [self._padding(fmap) for fmap in maps]
         shared = self.bottleneck.expand(tokens[0].shape[0], -1, -1)
         for layer in self.layers:
-            written = []
-            for place, (block, padded) in enumerate(zip(layer, padding, strict=True)):  # type: ignore[arg-type]
-                seen = block(torch.cat([tokens[place], shared], 1), src_key_padding_mask=padded)
-                tokens[place], own = seen.split([tokens[place].shape[1], shared.shape[1]], 1)
-                written.append(own)
-            shared = torch.stack(written).mean(0)
+            tokens, shared = layer(tokens, shared, padding)
         reference = maps[list(self.streams).index(self.reference)]
         parts = [
             align(as_map(norm(part), fmap), reference)
@@ -89,3 +78,28 @@ class Bottleneck(Fusion):
             return None
         padded = ~token_mask(fmap.mask, fmap)
         return torch.cat([padded, padded.new_zeros(padded.shape[0], self.config.bottlenecks)], 1)
+
+
+class _Exchange(nn.Module):
+    """One layer: a Transformer block per stream over its tokens and the shared ones, of which the mean goes on."""
+
+    def __init__(self, config: BottleneckConfig, streams: int) -> None:
+        super().__init__()
+        c = config
+        self.blocks = nn.ModuleList(
+            nn.TransformerEncoderLayer(
+                c.width, c.heads, c.mlp_ratio * c.width, c.dropout, activation="gelu", batch_first=True, norm_first=True
+            )
+            for _ in range(streams)
+        )
+
+    def forward(
+        self, tokens: list[Tensor], shared: Tensor, padding: list[Tensor | None]
+    ) -> tuple[list[Tensor], Tensor]:
+        """Tokens of each stream (B, N_s, width) and the shared ones (B, K, width) -> the same."""
+        count = shared.shape[1]
+        seen = [
+            block(torch.cat([own, shared], 1), src_key_padding_mask=padded)
+            for block, own, padded in zip(self.blocks, tokens, padding, strict=True)
+        ]
+        return [part[:, :-count] for part in seen], torch.stack([part[:, -count:] for part in seen]).mean(0)

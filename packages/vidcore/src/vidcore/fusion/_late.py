@@ -41,7 +41,7 @@ class Late(Fusion):
         self.project = nn.ModuleList(nn.Linear(info.dim, config.width) for info in self.streams.values())
         # A single stream has nothing to be weighed against, and a softmax over one weight no gradient.
         learned = config.weights == "learned" and len(self.streams) > 1
-        self.weight_logits = nn.Parameter(torch.zeros(len(self.streams))) if learned else None
+        self.weight_logits = nn.Parameter(torch.zeros(len(self.streams)), requires_grad=learned)
 
     @property
     def output(self) -> FeatureInfo:
@@ -52,10 +52,7 @@ class Late(Fusion):
     @property
     def stream_weights(self) -> Tensor:
         """Weights (S,) of the streams in their order; they sum to one."""
-        if self.weight_logits is not None:
-            return self.weight_logits.softmax(0)
-        share = self.project[0].weight.new_ones(len(self.streams))  # type: ignore[operator, union-attr]
-        return share / len(self.streams)
+        return self.weight_logits.softmax(0)
 
     def members(self, streams: Mapping[str, FeatureMap]) -> dict[str, FeatureMap]:
         """What each stream says by itself, {s: (B, width, 1, 1, 1)}."""

@@ -38,7 +38,7 @@ class StreamTokens(nn.Module):
 
 def as_map(tokens: Tensor, like: FeatureMap) -> FeatureMap:
     """Tokens (B, T*H*W, D) on the grid of ``like``: (B, D, T, H, W)."""
-    return replace(like, data=tokens.transpose(1, 2).unflatten(2, like.data.shape[2:]))
+    return replace(like, data=tokens.transpose(1, 2).reshape(len(tokens), -1, *like.data.shape[2:]))
 
 
 def token_mask(steps: Tensor, fmap: FeatureMap) -> Tensor:

@@ -54,8 +54,8 @@ class Recurrent(Readout):
             return states
         if not self.config.bidirectional:
             return states[:, -1]
-        forwards, backwards = states.split(self.config.width, 2)
-        return torch.cat([forwards[:, -1], backwards[:, 0]], 1)
+        width = self.config.width
+        return torch.cat([states[:, -1, :width], states[:, 0, width:]], 1)
 
     def _read(self, steps: Tensor, real: Tensor | None) -> Tensor:
         # Forwards, what comes after the last real step reaches no earlier one; backwards it would come first.

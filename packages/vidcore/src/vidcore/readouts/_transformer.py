@@ -51,7 +51,7 @@ class Transformer(Readout):
         """(B, D, T', H', W') -> (B, width) or (B, T', width)."""
         # With the real steps first every step has one to attend to, itself or an earlier one.
         ordered = real_first(features)
-        x = self.embed(ordered.sequence())
+        x: Tensor = self.embed(ordered.sequence())
         x = x + sinusoid(ordered.times, self.config.width).to(x.dtype)
         later = ~past(features.steps, x) if self.config.causal else None
         padded = None if ordered.mask is None else ~ordered.mask
@@ -63,5 +63,4 @@ class Transformer(Readout):
         if ordered.mask is None:
             return x.mean(1)
         weight = ordered.mask.to(x.dtype)[..., None]
-        result: Tensor = (x * weight).sum(1) / weight.sum(1)
-        return result
+        return (x * weight).sum(1) / weight.sum(1)
