@@ -42,6 +42,7 @@ def extract(
     workers: int | None = None,
     shard: Shard | None = None,
     share: bool = True,
+    total: int | None = None,
     on_progress: Callable[[ExtractProgress], None] | None = None,
     failures: Path | None = None,
     timeout_seconds: float = 60.0,
@@ -65,6 +66,7 @@ def extract(
         workers: Decoding processes; ``None``: one per core.
         shard: ``(i, n)``: only rows i, i + n, i + 2n, ...; such processes do not look at each other.
         share: Share the rows with other processes that work on them now.
+        total: How many rows there are, for the progress; by default the length of ``rows`` where it has one.
         on_progress: Called a few times a second.
         failures: CSV file that lists the rows without features: path, row, stage, reason.
         timeout_seconds: A decoder that says nothing for so long is taken for hung.
@@ -105,7 +107,7 @@ def extract(
         )
         return engine.run(
             rows,
-            total=len(rows) if isinstance(rows, Sized) else None,
+            total=len(rows) if total is None and isinstance(rows, Sized) else total,
             shard=shard,
             leases=leases,
             failures=FailureFile(failures) if failures is not None else None,

@@ -100,7 +100,7 @@ class DecodePool:
             thread.join()
 
     def _serve(self, process: _Process) -> None:
-        # Fitting one clip is not worth waking other threads for; as many clips as there are processes are fitted at once.
+        # As many clips as there are processes are fitted at once; none is worth waking other threads for.
         torch.set_num_threads(1)
         sent: deque[DecodeJob] = deque()
         try:
@@ -149,8 +149,8 @@ class _Process:
         with self._lock:
             if self._closed.is_set():
                 return
-            self._memory = tempfile.TemporaryFile() if not hasattr(os, "memfd_create") else _anonymous()
-            self._complaints: IO[bytes] = tempfile.TemporaryFile()
+            self._memory = _anonymous()
+            self._complaints: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
             number = self._memory.fileno()
             self._process = subprocess.Popen(
                 [*self._command, str(number)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._complaints,
@@ -264,4 +264,7 @@ class _Process:
 
 
 def _anonymous() -> IO[bytes]:
+    """Memory as a file without a name: gone with the last process that has it open."""
+    if not hasattr(os, "memfd_create"):
+        return tempfile.TemporaryFile()
     return os.fdopen(os.memfd_create("vidcore-frames", os.MFD_CLOEXEC), "r+b", buffering=0)

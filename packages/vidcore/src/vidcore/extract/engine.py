@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext, suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,7 +12,7 @@ import torch
 
 from vidcore.data.manifest import Row
 from vidcore.data.sampling import Sampling
-from vidcore.errors import ConfigError
+from vidcore.errors import ConfigError, StoreError
 from vidcore.extract.batching import BatchSizer
 from vidcore.extract.decoding import DecodePool
 from vidcore.extract.failures import FailureFile
@@ -26,7 +27,7 @@ from vidcore.extract.progress import ExtractProgress
 from vidcore.extract.report import ExtractReport
 from vidcore.extract.views import Views
 from vidcore.extractors.base import Extractor
-from vidcore.store import FeatureStore
+from vidcore.store import FeatureStore, Writer
 
 # A larger batch only makes the way to main memory longer on a CPU; a GPU wants many clips.
 _CPU_SIZES, _CUDA_SIZES = (1, 8), (8, 256)
@@ -36,7 +37,8 @@ _MOST_LANES = 8
 
 
 class Engine:
-    """Takes rows as often as it is given some; a context manager, which ends the decoding processes.
+    """Takes rows as often as it is given some; a context manager, which at its end closes the store's
+    writers and ends the decoding processes.
 
     Args:
         extractors: Name -> extractor, all on one device, in eval mode.
@@ -92,15 +94,16 @@ class Engine:
         self._pool: DecodePool | None = None
         self._running: Pipeline | None = None
         clips = {name: extractor.clip for name, extractor in extractors.items()}
-        collections = {name: store.collection(identity) for name, identity in self.identities.items()}
+        self._writers: dict[str, Writer] = {}
+        self._collections = {name: store.collection(identity) for name, identity in self.identities.items()}
         sizes = {name: key_size(clip, size) for name, clip in clips.items()}
         start, ceiling = _CUDA_SIZES if cuda else _CPU_SIZES
         sizers = {name: BatchSizer(batch_size, start=start, ceiling=ceiling) for name in extractors}
         count = lanes or (2 if cuda else min(cores, _MOST_LANES))
         threads = torch.get_num_threads() if cuda or count == 1 else max(1, cores // count)
         self._stages = Stages(
-            collections=collections,
-            planner=Planner(collections, sampling, sizes, self._hashes),
+            writers=self._writer,
+            planner=Planner(self._collections, sampling, sizes, self._hashes),
             sampling=sampling,
             views=Views(clips, size),
             sizers=sizers,
@@ -119,6 +122,11 @@ class Engine:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._end_decoders()
         self._hashes.close()
+        writers, self._writers = self._writers, {}
+        # After an error the writers may have nothing to say but the same error again.
+        with suppress(StoreError) if error is not None else nullcontext():
+            for writer in writers.values():
+                writer.close()
 
     def run(
         self,
@@ -156,6 +164,12 @@ class Engine:
             # Lanes and decoders set how many threads new threads compute with.
             torch.set_num_threads(threads)
         return report
+
+    def _writer(self, name: str) -> Writer:
+        """The store's writer, opened when the first record comes."""
+        if name not in self._writers:
+            self._writers[name] = self._collections[name].writer()
+        return self._writers[name]
 
     def _decoders(self) -> DecodePool:
         """The processes, started when the first clip is to be decoded."""

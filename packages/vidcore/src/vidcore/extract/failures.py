@@ -52,15 +52,10 @@ class FailureFile:
         Raises:
             StoreError: The file cannot be written.
         """
-        looked = list(looked_at)
         try:
             with _lock(self.path):
                 before = self.read()
-                kept = [
-                    item
-                    for item in before
-                    if not any(item.row in part for part in looked) and (total is None or item.row < total)
-                ]
+                kept = [item for item in before if item.row not in looked_at and (total is None or item.row < total)]
                 after = sorted([*kept, *failed], key=lambda item: item.row)
                 if after != before:
                     self._write(after)
@@ -91,7 +86,7 @@ class FailureFile:
             with temporary.open("w", encoding="utf-8", newline="", errors="surrogateescape") as file:
                 writer = csv.writer(file, lineterminator="\n")
                 writer.writerow(COLUMNS)
-                writer.writerows((row.path, row.row, row.stage, row.reason) for row in rows)
+                writer.writerows((row.path.absolute(), row.row, row.stage, row.reason) for row in rows)
             temporary.replace(self.path)
         finally:
             temporary.unlink(missing_ok=True)

@@ -29,7 +29,7 @@ from vidcore.extract.progress import ExtractProgress, Meter
 from vidcore.extract.report import ExtractReport
 from vidcore.extract.views import Views
 from vidcore.extract.writing import ChunkLedger, StoreWriter
-from vidcore.store import Collection
+from vidcore.store import Writer
 
 _TOLD_SECONDS = 0.2
 # How often to look again at chunks that other processes hold, when nothing else is left.
@@ -42,7 +42,7 @@ _MEMORY_SHARE, _MEMORY_BYTES = 1 / 8, 8 << 30
 class Stages:
     """What the passes of one engine share."""
 
-    collections: Mapping[str, Collection]
+    writers: Callable[[str], Writer]
     planner: Planner
     sampling: Sampling
     views: Views
@@ -73,8 +73,8 @@ class Pipeline:
         self._gate = Gate(self._room())
         self._ledger = ChunkLedger(self._chunk_done)
         self._writer = StoreWriter(
-            stages.collections, gate=self._gate, ledger=self._ledger, meter=self._meter, failures=failures,
-            on_error=self.fail,
+            stages.writers, several=len(stages.sizers) > 1, gate=self._gate, ledger=self._ledger, meter=self._meter,
+            failures=failures, on_error=self.fail,
         )  # fmt: skip
         self._planned: queue.Queue[PlannedChunk | None] = queue.Queue(maxsize=1)
         self._lock = threading.Lock()

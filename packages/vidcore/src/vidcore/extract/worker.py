@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ class ExtractionJob:
     """What is extracted and how, plain data: it can be sent to other processes and machines.
 
     Attributes:
-        extractors: Name (with a weights' tag where wanted) -> its options.
+        extractors: Names (with a weights' tag where wanted) and their options.
         store: Folder of the store.
         sampling: How clips are cut.
         keep: ``map``, ``sequence`` or ``pooled``; see ``extractor_identity``.
@@ -44,7 +45,7 @@ class ExtractionJob:
         timeout_seconds: A decoder that says nothing for so long is taken for hung.
     """
 
-    extractors: Mapping[str, Mapping[str, Any]]
+    extractors: tuple[tuple[str, Mapping[str, Any]], ...]
     store: Path
     sampling: Sampling
     keep: Keep = "map"
@@ -126,15 +127,19 @@ class ChunkWorker:
 
 
 def build_extractors(
-    names: Mapping[str, Mapping[str, Any]], device: str, registry: Registry | None = None
+    choices: Iterable[tuple[str, Mapping[str, Any]]], device: str, registry: Registry | None = None
 ) -> dict[str, Extractor]:
-    """Extractors by name, in eval mode on ``device``; see ``ExtractionJob``.
+    """Extractors by name and options, in eval mode on ``device``; one named again is called ``name#2``.
 
     Raises:
         UnknownNameError, ConfigError, WeightsError: Naming the extractor or the device.
     """
     where = chosen_device(device)
-    return {name: create(name, registry=registry, **options).to(where).eval() for name, options in names.items()}
+    built: dict[str, Extractor] = {}
+    for name, options in choices:
+        free = next(n for k in itertools.count(1) if (n := name if k == 1 else f"{name}#{k}") not in built)
+        built[free] = create(name, registry=registry, **options).to(where).eval()
+    return built
 
 
 def chosen_device(asked: str) -> torch.device:

@@ -6,7 +6,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from vidcore.errors import StoreError
 from vidcore.extract.batching import Gate
@@ -15,7 +15,7 @@ from vidcore.extract.jobs import ClipJob
 from vidcore.extract.plan import Chunk, PlannedChunk
 from vidcore.extract.progress import Meter
 from vidcore.extract.records import BadFeatures
-from vidcore.store import Collection, Record, Writer
+from vidcore.store import Record, Writer
 
 _Answer = tuple[ClipJob, "str | None", "dict[str, Record] | BadFeatures | None"]
 # failures.csv is rewritten at most this often while the run goes on.
@@ -56,7 +56,8 @@ class StoreWriter:
     """Writes what the lanes give, in a thread of its own.
 
     Args:
-        collections: Extractor -> where its features go. A writer is opened when the first record comes.
+        writers: Gives the store's writer of an extractor.
+        several: Whether there are several extractors, so that failures name theirs.
         gate: Left by every clip that is done.
         ledger: Told of every clip that is done.
         meter: Counts rows and seconds.
@@ -65,22 +66,24 @@ class StoreWriter:
 
     def __init__(
         self,
-        collections: Mapping[str, Collection],
+        writers: Callable[[str], Writer],
         *,
+        several: bool,
         gate: Gate,
         ledger: ChunkLedger,
         meter: Meter,
         failures: FailureFile | None,
         on_error: Callable[[BaseException], None],
     ) -> None:
-        self._collections = collections
+        self._writer_of = writers
+        self._several = several
         self._gate = gate
         self._ledger = ledger
         self._meter = meter
         self._file = failures
         self._on_error = on_error
         self._queue: queue.SimpleQueue[_Answer | None] = queue.SimpleQueue()
-        self._writers: dict[str, Writer] = {}
+        self._used: dict[str, Writer] = {}
         self._looked_at: set[int] = set()
         self._unsaid: list[FailedRow] = []
         self._said_at = time.monotonic()
@@ -112,7 +115,7 @@ class StoreWriter:
             self.failed += planned.failed
 
     def finish(self, total: int | None) -> None:
-        """Write what is in the queue, close the writers, and bring the list of failures up to date.
+        """Write what is in the queue, flush the writers, and bring the list of failures up to date.
 
         Raises:
             StoreError: The disk refuses.
@@ -120,12 +123,11 @@ class StoreWriter:
         self._queue.put(None)
         self._thread.join()
         trouble: StoreError | None = None
-        for writer in self._writers.values():
+        for writer in self._used.values():
             try:
-                writer.close()
+                writer.flush()
             except StoreError as error:
                 trouble = trouble or error
-        self._writers = {}
         if trouble is not None:
             # The list would not fit either; it is written when it does.
             with contextlib.suppress(StoreError):
@@ -149,11 +151,11 @@ class StoreWriter:
         else:
             job.waiting_for -= 1
             if isinstance(answer, BadFeatures):
-                several = len(self._collections) > 1
-                job.failure = job.failure or ("model", f"{name}: {answer.reason}" if several else answer.reason)
+                job.failure = job.failure or ("model", f"{name}: {answer.reason}" if self._several else answer.reason)
             elif answer is not None:
                 with self._meter.timed("write"):
-                    self._writer(name).put(todo.keys[name], answer, str(todo.row.video))
+                    writer = self._used.setdefault(name, self._writer_of(name))
+                    writer.put(todo.keys[name], answer, str(todo.row.video))
                 self.largest_record = max(self.largest_record, sum(record.data.nbytes for record in answer.values()))
         if job.waiting_for:
             return
@@ -168,15 +170,10 @@ class StoreWriter:
         self._gate.leave()
         self._ledger.clip_done(todo.number)
 
-    def _writer(self, name: str) -> Writer:
-        if name not in self._writers:
-            self._writers[name] = self._collections[name].writer()
-        return self._writers[name]
-
     def _tell(self, total: int | None) -> None:
         with self._lock:
             looked, self._looked_at = self._looked_at, set()
             failed, self._unsaid = self._unsaid, []
             self._said_at = time.monotonic()
         if self._file is not None:
-            self._file.update([frozenset(looked)], failed, total)
+            self._file.update(looked, failed, total)

@@ -1,0 +1,171 @@
+"""``vidcore extract``: features of many videos into a store, once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from vidcore.config import RunConfig
+    from vidcore.extract import ExtractReport
+
+FAILED_ROWS = 3
+"""Exit code where everything went well but some rows have no features."""
+_LISTED = 10
+
+
+class _Shard(click.ParamType):
+    name = "i/n"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        index, slash, count = str(value).partition("/")
+        if not (slash and index.isdigit() and count.isdigit() and int(index) < int(count)):
+            self.fail(f"{value!r} is not a shard; shards count from 0: 0/4, 1/4, 2/4, 3/4", param, ctx)
+        return int(index), int(count)
+
+
+@click.command()
+@click.option("--extractor", "extractors", multiple=True, metavar="NAME", help="family/variant[.weights]; any number.")
+@click.option("--data", "source", metavar="PATH|NAME", help="A folder of videos, a CSV/JSONL manifest, a data set.")
+@click.option("--out", type=click.Path(path_type=Path), help="The store.  [default: the one training uses]")
+@click.option("--config", "file", type=click.Path(path_type=Path), help="Extractors and data of a run's config.yaml.")
+@click.option("--frames", type=click.IntRange(1), help="Frames a clip.  [default: the most an extractor eats, or 16]")
+@click.option("--sampling", type=click.Choice(["uniform", "dense", "strided"]), help="[default: uniform]")
+@click.option("--stride", type=click.IntRange(1), help="Frames between two frames of a clip; --sampling strided.")
+@click.option("--size", type=click.IntRange(16), help="Side in pixels for extractors that take any size.")
+@click.option("--keep", type=click.Choice(["map", "sequence", "pooled"]), default="map", show_default=True)
+@click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True)
+@click.option("--precision", type=click.Choice(["float32", "bfloat16", "int8"]), default="float32", show_default=True)
+@click.option("--runtime", type=click.Choice(["auto", "eager", "compiled", "openvino"]), default="eager",
+              show_default=True, help="What runs the extractors.")  # fmt: skip
+@click.option("--batch-size", type=click.IntRange(1), help="Clips a batch.  [default: found]")
+@click.option("--workers", type=click.IntRange(1), help="Decoding processes.  [default: one per core]")
+@click.option("--shard", type=_Shard(), help="Only rows i, i+n, i+2n, ...: for schedulers.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
+@click.option("--timeout", type=click.FloatRange(1), default=60.0, show_default=True, help="Seconds without a sign.")
+@click.option("--failures", type=click.Path(path_type=Path), help="List of failed rows.  [default: STORE/failures.csv]")
+@click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+def extract(
+    extractors: tuple[str, ...],
+    source: str | None,
+    out: Path | None,
+    file: Path | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Run extractors over videos and keep the features in a store.
+
+    Each video is decoded once for all extractors. Run it again, after a kill too, and only what is missing is done;
+    start it several times, on one machine or many that share the disk, and they share the work. Options of
+    extractors: extractors.0.options.size=224
+
+    The exit code is 3 where some videos could not be used; they are listed in failures.csv.
+    """
+    config = _config(extractors, source, file, overrides, options)
+    path = _store_path(out)
+    listed = options.pop("failures") or path / "failures.csv"
+    report = _run(config, path, listed, options, show=not as_json)
+    if as_json:
+        click.echo(json.dumps(report.to_dict(), indent=2))
+    else:
+        _print(report, listed)
+    if not report.ok:
+        raise click.exceptions.Exit(FAILED_ROWS)
+
+
+def _config(
+    extractors: tuple[str, ...],
+    source: str | None,
+    file: Path | None,
+    overrides: tuple[str, ...],
+    options: dict[str, Any],
+) -> RunConfig:
+    if not extractors and file is None:
+        raise click.UsageError("name what to extract: --extractor NAME (vidcore list-models shows what there is)")
+    if source is None and file is None:
+        raise click.UsageError("say what to extract from: --data FOLDER, a manifest, or a data set's name")
+    for override in overrides:
+        if not override.startswith(("extractors.", "data.")):
+            raise click.UsageError(f"{override!r} means nothing here; only extractors.* and data.* do")
+    from vidcore.config import build_run_config
+
+    named = {"source": source, **{key: options[key] for key in ("frames", "sampling", "stride", "size")}}
+    choices: dict[str, Any] = {"data": {key: value for key, value in named.items() if value is not None}}
+    if extractors:
+        choices["extractors"] = [{"name": name} for name in extractors]
+    return build_run_config(file, choices, overrides)
+
+
+def _store_path(out: Path | None) -> Path:
+    from vidcore.cache import cache_dir
+
+    return out if out is not None else cache_dir("features")
+
+
+def _run(config: RunConfig, path: Path, listed: Path, options: dict[str, Any], *, show: bool) -> ExtractReport:
+    from vidcore.cli._extract_progress import shown
+    from vidcore.data.sampling import Sampling
+    from vidcore.extract.api import extract as start
+    from vidcore.extract.interruption import interrupted_by_signals
+    from vidcore.extract.memory import keep_freed_memory
+    from vidcore.extract.rows import open_rows
+    from vidcore.extract.worker import build_extractors, frames_for
+    from vidcore.store import FeatureStore
+
+    store = FeatureStore.open(path, write=True)
+    data = config.data
+    found = open_rows(data.source, data.options, workers=options["workers"] or 1)
+    keep_freed_memory()
+    live = build_extractors([(choice.name, choice.options) for choice in config.extractors], options["device"])
+    sampling = Sampling(data.sampling, data.frames or frames_for(live), data.stride)
+    with shown(f"{', '.join(live)} -> {path}", show=show) as told, interrupted_by_signals(path):
+        return start(
+            found.rows,
+            live,
+            store,
+            sampling,
+            keep=options["keep"],
+            dtype=options["dtype"],
+            precision=options["precision"],
+            runtime=options["runtime"],
+            size=data.size,
+            batch_size=options["batch_size"],
+            workers=options["workers"],
+            shard=options["shard"],
+            total=found.total,
+            on_progress=told,
+            failures=listed,
+            timeout_seconds=options["timeout"],
+        )
+
+
+def _print(report: ExtractReport, listed: Path) -> None:
+    counts = [f"{report.done} clips done", f"{report.present} were there"]
+    if report.elsewhere:
+        counts.append(f"{report.elsewhere} done by other processes")
+    counts.append(click.style(f"{len(report.failures)} failed", fg="red" if report.failures else None))
+    click.echo(f"{', '.join(counts)}, in {report.seconds:.1f} s")
+    if report.done:
+        shares = ", ".join(f"{stage} {share:.0%}" for stage, share in report.shares().items())
+        sizes = ", ".join(f"{name} {size}" for name, size in report.batch_sizes.items())
+        click.echo(
+            f"{report.clips_per_second:.2f} clips/s; time: {shares}; the model was busy {report.model_busy:.0%} of it; "
+            f"clips a batch: {sizes}"
+        )
+    for note in report.notes:
+        click.echo(f"note: {note}")
+    for failure in report.failures[:_LISTED]:
+        click.echo(f"failed: row {failure.row}: {failure.path}: {failure.stage}: {failure.reason}", err=True)
+    if len(report.failures) > _LISTED:
+        click.echo(f"and {len(report.failures) - _LISTED} more", err=True)
+    if report.failures:
+        click.echo(
+            f"{len(report.failures)} of {report.rows} rows have no features: see {listed}\n"
+            "run the same command again after mending them: only what is missing is done",
+            err=True,
+        )
