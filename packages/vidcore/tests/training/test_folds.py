@@ -162,9 +162,7 @@ def test_frozen_extractors_are_encoded_once_and_kept_once(tiny_folds, monkeypatc
     assert torch.equal(one["extractors.basic/patch_transformer.rows"], two["extractors.basic/patch_transformer.rows"])
     assert not torch.equal(one["head.linear.weight"], two["head.linear.weight"])
     run.weights.rename(run.weights.with_suffix(".away"))
-    with pytest.raises(
-        RunError, match=r"holds what one fold trained; the rest is in .*model\.safetensors, which"
-    ):
+    with pytest.raises(RunError, match=r"holds what one fold trained; the rest is in .*model\.safetensors, which"):
         load(run.fold(2).root)
 
 

@@ -51,7 +51,7 @@ def _train(config, data, folder=None, resume=False, **options):
     trainer = Trainer(config.train.model_copy(update=options), checkpoints=checkpoints)
     trainer.prepare(model)
     seed_all(0)
-    trainer.fit(data, checkpoints.load_last() if resume else None)
+    trainer.fit(model, data, checkpoints.load_last() if resume else None)
     return trainer
 
 
@@ -115,7 +115,7 @@ def test_a_loss_that_is_no_number_stops(tiny_config, tmp_path):
     trainer = Trainer(config.train, checkpoints=Checkpoints(tmp_path))
     trainer.prepare(model)
     with pytest.raises(TrainingError, match=r"the loss is nan in epoch 1, step 1\n.*train\.lr=0\.001"):
-        trainer.fit(TrainingData(Memory()))
+        trainer.fit(model, TrainingData(Memory()))
     assert not list(tmp_path.iterdir())
 
 
@@ -178,7 +178,7 @@ def test_features_encoded_once_give_what_clips_give(tiny_config):
     stored = encode_once(model, trainer.encode, Memory(), 5, heard.append)
     assert heard == [5, 5, 4]
     seed_all(0)
-    trainer.fit(TrainingData(stored, stored))
+    trainer.fit(model, TrainingData(stored, stored))
     for name, tensor in clips.model.state_dict().items():
         assert torch.allclose(tensor, model.state_dict()[name], atol=1e-5), name
     assert torch.equal(model.extractor(STREAM).rows, assembled_rows(config))

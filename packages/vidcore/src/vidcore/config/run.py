@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -89,12 +90,50 @@ class TrainConfig(_Section):
     False: ship the model of the fold with the best validation score."""
     patience: int | None = Field(None, ge=1)
     """Epochs without a better validation score after which training stops; null: never."""
+    ema: float | None = Field(None, gt=0, lt=1)
+    """Decay of an exponential moving average of the weights, which is what is validated and shipped; null: none."""
+    time_budget: float | None = Field(None, gt=0)
+    """Longest time of a sitting, in seconds or as 2h, 90m, 1h30m; then training stops at a step, with the best model so
+    far, and can be gone on with. Null: no limit."""
     checkpoint_seconds: float = Field(60.0, ge=0)
     """Longest time between two resumable checkpoints; 0: after every step."""
+    deterministic: bool = False
+    """Only operations that give the same bits every time, on a GPU too; slower, and some have no such form."""
+    compile: bool = False
+    """Compile the parts of the model with torch.compile: minutes at the start, then faster steps."""
+    gradient_checkpointing: bool = False
+    """Recompute the blocks of trained extractors in the backward pass instead of keeping their activations."""
+    layer_decay: float = Field(1.0, gt=0, le=1)
+    """Learning rate of each block of an extractor relative to the block after it."""
     seed: int = Field(0, ge=0, lt=2**32)
     """Seed of weights, order, clips, dropout and split."""
     device: str = "auto"
     """auto, cpu, cuda."""
+    devices: int | Literal["auto"] = 1
+    """Processes on each machine that train one model together, a device each; auto: one per GPU."""
+    nodes: int = Field(1, ge=1)
+    """Machines."""
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+    """How several processes share the work: ddp: each has the whole model; fsdp: each holds a part of it."""
+    trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)
+    """Who is told the numbers besides metrics.csv."""
+
+    @field_validator("time_budget", mode="before")
+    @classmethod
+    def _duration(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        parts = re.findall(r"(\d+(?:\.\d+)?)([hms])", value)
+        if not parts or "".join(number + unit for number, unit in parts) != value.replace(" ", ""):
+            raise ValueError("give seconds, or hours, minutes and seconds such as 2h, 90m, 1h30m")
+        return sum(float(number) * {"h": 3600, "m": 60, "s": 1}[unit] for number, unit in parts)
+
+    @field_validator("devices")
+    @classmethod
+    def _some_devices(cls, value: int | str) -> int | str:
+        if value != "auto" and int(value) < 1:
+            raise ValueError("give a number of processes, 1 or more, or auto")
+        return value
 
 
 class RunConfig(_Section):

@@ -14,6 +14,7 @@ from torch import Tensor
 from vidcore.errors import RunError
 from vidcore.model import VideoModel
 from vidcore.training.files import replacing
+from vidcore.training.sharding import like
 
 
 class Checkpoints:
@@ -118,7 +119,8 @@ def load_trained_state(model: VideoModel, state: dict[str, Tensor]) -> None:
         raise RunError(
             f"the checkpoint is of another model: {len(wrong)} tensors differ, {', '.join(wrong[:3])} among them"
         )
-    model.load_state_dict(state, strict=False)
+    own = model.state_dict()
+    model.load_state_dict({name: like(tensor, own[name]) for name, tensor in state.items()}, strict=False)
 
 
 def _frozen_prefixes(model: VideoModel) -> tuple[str, ...]:

@@ -1,8 +1,11 @@
-"""Which device a run uses, and with which precision."""
+"""Which devices a run uses, with which precision, and in how many processes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+import os
+import warnings
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -11,24 +14,72 @@ from vidcore.errors import ConfigError
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
+# The first process checks the videos while the others wait.
+_PATIENCE = timedelta(hours=6)
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 
 def make_fabric(config: TrainConfig) -> Fabric:
-    """Fabric on one device, launched.
+    """Fabric, launched: alone, or one of several processes that train one model.
+
+    Below torchrun the number of processes is torchrun's; on SLURM it must be what ``srun`` started; elsewhere
+    ``devices`` processes are started here, each of which runs the program anew from its beginning.
 
     Raises:
-        ConfigError: the device is unknown, not there, or cannot do the precision.
+        ConfigError: the device is unknown, not there, or cannot do the precision; processes that do not fit.
     """
     # Here, because it takes seconds to import, and a trained model predicts without it.
     from lightning_fabric import Fabric
 
-    device = chosen_device(config.device)
-    fabric = Fabric(accelerator=device, devices=1, precision=chosen_precision(config))
-    fabric.launch()
+    if config.deterministic:
+        # cuBLAS reads it when it starts (docs of torch.use_deterministic_algorithms).
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    device, precision = chosen_device(config.device), chosen_precision(config)
+    devices, nodes = _processes(config, device)
+    options: dict[str, Any] = {}
+    if devices * nodes > 1:
+        options = {"num_nodes": nodes, "strategy": _strategy(config, precision, devices * nodes)}
+    try:
+        fabric = Fabric(accelerator=device, devices=devices, precision=precision, **options)
+        fabric.launch()
+    except ValueError as exc:
+        raise ConfigError(f"train.devices={devices} train.nodes={nodes}: {exc}") from exc
+    os.environ.setdefault("LOCAL_WORLD_SIZE", str(devices))
     return fabric
+
+
+def _processes(config: TrainConfig, device: str) -> tuple[int, int]:
+    """Processes per machine, and machines."""
+    environment = os.environ
+    if "TORCHELASTIC_RUN_ID" in environment:
+        local = int(environment["LOCAL_WORLD_SIZE"])
+        return local, int(environment["WORLD_SIZE"]) // local
+    if config.devices != "auto":
+        return config.devices, config.nodes
+    return (torch.cuda.device_count() if device == "cuda" else 1), config.nodes
+
+
+def _strategy(config: TrainConfig, precision: Precision, count: int) -> Any:
+    from lightning_fabric.strategies import DDPStrategy, ModelParallelStrategy
+
+    if config.strategy == "fsdp":
+        if precision == "16-mixed":
+            raise ConfigError("train.strategy=fsdp cannot scale 16-mixed losses; use train.precision=bf16-mixed")
+        from vidcore.training.sharding import shard
+
+        return ModelParallelStrategy(shard, data_parallel_size=count, tensor_parallel_size=1, timeout=_PATIENCE)
+    # An extractor that gives an inner map has blocks that take no part; without them there is a warning each run.
+    warnings.filterwarnings("ignore", message=".*find_unused_parameters=True was specified.*")
+    return DDPStrategy(find_unused_parameters=True, timeout=_PATIENCE)
+
+
+def is_sharded(fabric: Fabric) -> bool:
+    """Whether each process holds only a part of the model."""
+    from lightning_fabric.strategies import ModelParallelStrategy
+
+    return isinstance(fabric.strategy, ModelParallelStrategy)
 
 
 def chosen_device(asked: str) -> str:

@@ -47,8 +47,9 @@ def write_fold_results(
         "training_seconds": round(sum(fold["training_seconds"] for fold in folds) + trainer.state.seconds, 1),
         **run_facts(session, trainer),
     }
-    write_predictions(session.run, [pooled, *([held] if held else [])], session.data)
-    write_json(session.run.results, results)
+    if trainer.processes.first:
+        write_predictions(session.run, [pooled, *([held] if held else [])], session.data)
+        write_json(session.run.results, results)
 
 
 def summarise(folds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -12,27 +12,37 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from vidcore.data.splits import Splits
+from vidcore.errors import TrainingError
 from vidcore.training.batches import BatchSource, Predictions, TrainingData
-from vidcore.training.checkpoints import Checkpoints
+from vidcore.training.checkpoints import Checkpoints, trained_state
 from vidcore.training.files import read_json, replacing, write_json
 from vidcore.training.fold_results import write_fold_results
+from vidcore.training.interruption import RunInterruptedError
+from vidcore.training.predicting import scored
 from vidcore.training.results import judged_answers, model_facts, training_facts
 from vidcore.training.run import RunFolder
 from vidcore.training.selection import Selected
 from vidcore.training.session import Session
+from vidcore.training.sharding import whole
 from vidcore.training.state import Row
-from vidcore.training.trained import load_tensors, save_part, save_trained
+from vidcore.training.trained import load_tensors, save_part
 from vidcore.training.trainer import Trainer
 
 Fold = dict[str, Any]
 """What ``results.json`` in a fold's folder says."""
 
 
-def cross_validate(session: Session) -> None:
+def cross_validate(session: Session) -> bool:
     """Train and test a model per fold, skipping those that are done, then ship a model.
 
     The model that is shipped is trained on the rows of all folds for the median of the folds' best epochs,
     or with ``train.refit=false`` it is that of the fold with the best validation score.
+
+    Returns:
+        ``True``: it came to its end.
+
+    Raises:
+        RunInterruptedError: the time was up; the folds that are done stay.
     """
     base = session.trainer()
     base.prepare(session.model)
@@ -40,17 +50,26 @@ def cross_validate(session: Session) -> None:
     done: list[Fold] = []
     for number, splits in enumerate(session.data.folds, 1):
         folder = session.run.fold(number)
-        if not folder.done:
+        if not base.processes.from_first(folder.done):
             _train_fold(session, sources, number, splits, [row for fold in done for row in fold["history"]])
-        done.append(read_json(folder.results))
-        # What a fold that is done leaves is its model and its answers.
-        shutil.rmtree(folder.checkpoints, ignore_errors=True)
-    answers = _pooled(session, [_read_answers(session.run.fold(number)) for number in range(1, len(done) + 1)])
+        done.append(base.processes.from_first(_tidied(folder) if base.processes.first else {}))
+        session.splits = max(session.splits, done[-1]["splits"])
+    answers = base.processes.from_first(_pooled(session, done) if base.processes.first else None)
+    if answers is None:
+        raise TrainingError("the first process has no answers of the folds")
     rows = [row for fold in done for row in fold["history"]]
     best = None if session.config.train.refit else _best_fold(session, done)
     trainer = _refit(session, sources, done, rows) if best is None else _ship(session, best)
     held = trainer.predict(sources["held"], "test") if "held" in sources else None
     write_fold_results(session, trainer, done, best, answers, held)
+    return True
+
+
+def _tidied(folder: RunFolder) -> Fold:
+    """The results of a fold that is done; what else it leaves is its model and its answers."""
+    shutil.rmtree(folder.checkpoints, ignore_errors=True)
+    found: Fold = read_json(folder.results)
+    return found
 
 
 def _shared_sources(session: Session, trainer: Trainer) -> dict[str, BatchSource]:
@@ -82,14 +101,17 @@ def _train_fold(
     trainer = session.trainer(checkpoints=Checkpoints(folder.checkpoints), fold=number, later=later)
     trainer.prepare(session.fresh_model(splits))
     session.fit(trainer, TrainingData(train, val), folder, fold=number, before=before)
+    _refuse_unfinished(trainer, f"in fold {number} of {folds}")
     answers = trainer.predict(test, "test")
     info = session.data.told(splits)
-    _write_answers(folder, answers)
-    facts = {"fold": number, **model_facts(session, trainer)}
-    save_part(folder.root, trainer.model, session.config, info, facts, whole=session.run.root)
+    tensors = whole(trained_state(trainer.model))
     judged = judged_answers(session, answers, info)
-    found = {"fold": number, **training_facts(trainer), "test": {"split": "test", **judged}}
-    write_json(folder.results, {**found, "history": trainer.state.history})
+    if trainer.processes.first:
+        _write_answers(folder, answers)
+        facts = {"fold": number, **model_facts(session, trainer)}
+        save_part(folder.root, tensors, session.config, info, facts, whole=session.run.root)
+        found = {"fold": number, **training_facts(trainer), "test": {"split": "test", **judged}}
+        write_json(folder.results, {**found, "history": trainer.state.history})
     scores = ", ".join(f"{name.replace('_', ' ')} {score['value']:.4f}" for name, score in judged["scores"].items())
     session.progress.note(f"fold {number} of {folds}: {scores} on {len(test)} clips, model of epoch "
                           f"{trainer.state.best_epoch}")  # fmt: skip
@@ -103,7 +125,8 @@ def _refit(session: Session, sources: Mapping[str, BatchSource], done: list[Fold
     trainer = session.trainer(checkpoints=Checkpoints(session.run.checkpoints), last_epoch=last)
     trainer.prepare(session.fresh_model(session.data.splits))
     session.fit(trainer, TrainingData(sources["train"]), session.run, before=before)
-    save_trained(session.run.root, trainer.model, session.config, session.data.info, model_facts(session, trainer))
+    _refuse_unfinished(trainer, "while the model that is shipped was trained; all folds are done")
+    session.ship(trainer, session.data.info, model_facts(session, trainer))
     return trainer
 
 
@@ -127,8 +150,13 @@ def _ship(session: Session, fold: Fold) -> Trainer:
     trainer.prepare(session.fresh_model(splits))
     load_tensors(trainer.model, folder.weights)
     facts = {**model_facts(session, trainer), "best_epoch": fold["best_epoch"], "fold": fold["fold"]}
-    save_trained(session.run.root, trainer.model, session.config, session.data.told(splits), facts)
+    session.ship(trainer, session.data.told(splits), facts)
     return trainer
+
+
+def _refuse_unfinished(trainer: Trainer, where: str) -> None:
+    if trainer.unfinished:
+        raise RunInterruptedError(f"the time budget was over {where}, after {trainer.state.updates} steps")
 
 
 def _write_answers(folder: RunFolder, answers: Predictions) -> None:
@@ -148,18 +176,17 @@ def _read_answers(folder: RunFolder) -> Predictions:
     return Predictions(tensors["predictions"], tensors["targets"], rows, float(tensors["loss"]))
 
 
-def _pooled(session: Session, parts: list[Predictions]) -> Predictions:
+def _pooled(session: Session, done: list[Fold]) -> Predictions:
     """The answers of all folds as those of one test: every row once, by the model that had not seen it."""
+    parts = [_read_answers(session.run.fold(fold["fold"])) for fold in done]
     predictions = torch.cat([part.predictions for part in parts])
     targets = torch.cat([part.targets for part in parts])
     rows = [row for part in parts for row in part.rows]
     order = sorted(range(len(rows)), key=rows.__getitem__)
-    metrics = session.model.head.metrics()
-    metrics.update(predictions, targets)
     return Predictions(
         predictions[order],
         targets[order],
         [rows[i] for i in order],
         sum(part.loss * len(part.rows) for part in parts) / len(rows),
-        {name: float(value) for name, value in metrics.compute().items()},
+        scored(session.model.head, predictions, targets),
     )

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from vidcore.assemble import assemble
 from vidcore.catalog import FusionSpec, HeadSpec, ReadoutSpec, Registry, installed
@@ -15,18 +13,26 @@ from vidcore.config import RunConfig, component_config
 from vidcore.errors import RunError, VidcoreError
 from vidcore.model import VideoModel
 from vidcore.training.contents import data_changes
-from vidcore.training.device import chosen_device, chosen_precision, make_fabric
+from vidcore.training.deadline import Deadline
+from vidcore.training.device import chosen_precision, make_fabric
+from vidcore.training.ending import last_words
 from vidcore.training.environment import changes, describe_environment
 from vidcore.training.files import read_json, write_json
 from vidcore.training.folds import cross_validate
-from vidcore.training.interruption import RunInterruptedError
 from vidcore.training.preparation import PreparedData, open_data, prepare_data, split_sizes, stored_data
+from vidcore.training.processes import Processes
 from vidcore.training.progress import Progress
 from vidcore.training.run import RunFolder, create_run, open_run
-from vidcore.training.seeding import seed_all
+from vidcore.training.seeding import deterministic, seed_all
 from vidcore.training.session import Session
 from vidcore.training.single import train_one
 from vidcore.training.summary import header
+from vidcore.training.tracking import check_trackers
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+T = TypeVar("T")
 
 
 def train(config: RunConfig, *, show: bool = False, registry: Registry | None = None) -> RunFolder:
@@ -43,20 +49,36 @@ def train(config: RunConfig, *, show: bool = False, registry: Registry | None = 
     """
     registry = registry or installed()
     check_names(config, registry)
-    with Progress(show=show) as progress:
-        data = prepare_data(config, registry, open_data(config, registry, progress), progress)
+    deadline = Deadline(config.train.time_budget)
+    fabric = make_fabric(config.train)
+    processes = Processes(fabric)
+
+    def prepare() -> PreparedData:
+        with Progress(show=show) as progress:
+            return prepare_data(config, registry, open_data(config, registry, progress), progress)
+
+    def make() -> RunFolder:
+        run = create_run(chosen)
+        run.write_config(chosen)
+        data.write(run)
+        write_json(run.data, data.as_dict(config.data.source))
+        return run
+
+    data = _by_first(processes, prepare)
     seed_all(config.train.seed)
     model = assemble(config, data.info, registry)
-    config = resolved(config, model)
-    run = create_run(config)
-    run.write_config(config)
-    data.write(run)
-    write_json(run.data, data.as_dict(config.data.source))
-    return _carry_out(run, config, data, model, registry, show)
+    chosen = resolved(config, model)
+    run = _by_first(processes, make)
+    return _carry_out(run, chosen, data, model, registry, fabric, deadline, show)
 
 
 def resume(
-    folder: str | os.PathLike[str], *, force: bool = False, show: bool = False, registry: Registry | None = None
+    folder: str | os.PathLike[str],
+    *,
+    force: bool = False,
+    show: bool = False,
+    time_budget: float | None = None,
+    registry: Registry | None = None,
 ) -> RunFolder:
     """Go on with a run that was stopped, bit for bit as if it had not been.
 
@@ -64,6 +86,7 @@ def resume(
         folder: the run folder.
         force: go on although data, plugins or torch changed; the change is written to the log.
         show: as ``train``.
+        time_budget: seconds of this sitting; by default that of the run.
         registry: as ``train``.
 
     Raises:
@@ -75,6 +98,22 @@ def resume(
         raise RunError(f"{run.root} is done: there is nothing to resume\n  see it with: vidcore evaluate {run.root}")
     config = run.read_config()
     check_names(config, registry)
+    deadline = Deadline(time_budget or config.train.time_budget)
+    fabric = make_fabric(config.train)
+
+    def prepare() -> tuple[PreparedData, list[str]]:
+        return _data_of(run, config, registry, fabric, force=force, show=show)
+
+    data, changed = _by_first(Processes(fabric), prepare)
+    seed_all(config.train.seed)
+    model = assemble(config, data.info, registry)
+    return _carry_out(run, config, data, model, registry, fabric, deadline, show, changed)
+
+
+def _data_of(
+    run: RunFolder, config: RunConfig, registry: Registry, fabric: Fabric, *, force: bool, show: bool
+) -> tuple[PreparedData, list[str]]:
+    """The data of a run that is gone on with, and what changed since it began."""
     with Progress(show=show) as progress:
         source = open_data(config, registry, progress)
         others = data_changes(config.data.source, source, run, read_json(run.data)["fingerprint"])
@@ -84,13 +123,10 @@ def resume(
             data = stored_data(config, registry, source, run)
     changed = list(others)
     if run.environment.exists():
-        now = describe_environment(config, registry, _device(config))
-        changed += changes(read_json(run.environment), now)
+        changed += changes(read_json(run.environment), describe_environment(config, registry, fabric.device))
     if changed and not force:
         lines = "\n  ".join(changed)
         raise RunError(f"{run.root} cannot be resumed exactly; what changed:\n  {lines}\n  go on anyway with: --force")
-    seed_all(config.train.seed)
-    model = assemble(config, data.info, registry)
     if others:
         data.write(run)
         write_json(run.data, data.as_dict(config.data.source))
@@ -99,7 +135,7 @@ def resume(
             changed.append("the folds are drawn and trained anew")
             for folder in (run.fold(1).root.parent, run.checkpoints):
                 shutil.rmtree(folder, ignore_errors=True)
-    return _carry_out(run, config, data, model, registry, show, changed)
+    return data, changed
 
 
 def check_names(config: RunConfig, registry: Registry) -> None:
@@ -114,6 +150,7 @@ def check_names(config: RunConfig, registry: Registry) -> None:
     component_config(registry.get(ReadoutSpec, config.readout.name), config.readout.options)
     component_config(registry.get(HeadSpec, config.head.name), config.head.options)
     chosen_precision(config.train)
+    check_trackers(config.train.trackers)
 
 
 def resolved(config: RunConfig, model: VideoModel) -> RunConfig:
@@ -134,29 +171,46 @@ def resolved(config: RunConfig, model: VideoModel) -> RunConfig:
     )
 
 
+def _by_first(processes: Processes, make: Callable[[], T]) -> T:
+    """What the first process makes, or the error that it meets, in all of them."""
+    if processes.alone:
+        return make()
+    made: T | None = None
+    failure: VidcoreError | None = None
+    if processes.first:
+        try:
+            made = make()
+        except VidcoreError as exc:
+            failure = exc
+    shared, failure = processes.from_first((made, failure))
+    if failure is not None or shared is None:
+        raise failure or RunError("the first process made nothing")
+    return shared
+
+
 def _carry_out(
     run: RunFolder,
     config: RunConfig,
     data: PreparedData,
     model: VideoModel,
     registry: Registry,
+    fabric: Fabric,
+    deadline: Deadline,
     show: bool,
     changed: list[str] | None = None,
 ) -> RunFolder:
-    with Progress(run.progress, show=show, log=run.log) as progress, _last_words(run, progress):
-        fabric = make_fabric(config.train)
-        if not changed and not run.environment.exists():
+    first = Processes(fabric).first
+    told = Progress(run.progress, show=show, log=run.log) if first else Progress()
+    with told as progress, last_words(run, progress), deterministic(config.train.deterministic):
+        if first and not changed and not run.environment.exists():
             write_json(run.environment, describe_environment(config, registry, fabric.device))
-        for line in header(model, config, _sizes(data), fabric.device, str(config.train.precision)):
+        for line in header(model, config, _sizes(data), fabric):
             progress.note(line)
         for line in [*data.notes, *_skipped_note(data), *(f"changed: {line}" for line in changed or [])]:
             progress.note(line)
-        session = Session(run, config, data, registry, progress, fabric, model, bool(changed))
-        if data.folds:
-            cross_validate(session)
-        else:
-            train_one(session)
-        progress.end("done")
+        session = Session(run, config, data, registry, progress, fabric, model, deadline, bool(changed))
+        finished = cross_validate(session) if data.folds else train_one(session)
+        progress.end("done" if finished else "stopped", "" if finished else "the time budget was over")
     return run
 
 
@@ -169,41 +223,3 @@ def _sizes(data: PreparedData) -> str:
 
 def _skipped_note(data: PreparedData) -> list[str]:
     return [f"{len(data.skipped)} videos were skipped; they are listed in skipped.csv"] if data.skipped else []
-
-
-def _device(config: RunConfig) -> Any:
-    import torch
-
-    return torch.device(chosen_device(config.train.device))
-
-
-@contextmanager
-def _last_words(run: RunFolder, progress: Progress) -> Iterator[None]:
-    """Whatever ends the run is written to ``progress.json`` and the log, with what to do next."""
-    try:
-        yield
-    except (RunInterruptedError, KeyboardInterrupt) as exc:
-        what = str(exc) or "stopped"
-        kept = f"go on with: {run.resume_command}" if _can_resume(run) else "no step was finished"
-        progress.end("stopped", what)
-        progress.log(what)
-        raise RunInterruptedError(f"{what}\n  {kept}") from exc
-    except OSError as exc:
-        full = exc.errno == errno.ENOSPC
-        message = f"the disk is full ({exc})" if full else f"{type(exc).__name__}: {exc}"
-        progress.end("failed", message)
-        if not full:
-            raise
-        raise RunError(f"{message}\n  free some space and go on with: {run.resume_command}") from exc
-    except VidcoreError as exc:
-        progress.end("failed", str(exc))
-        progress.log(f"failed: {exc}")
-        raise
-    except BaseException as exc:
-        progress.end("failed", f"{type(exc).__name__}: {exc}")
-        raise
-
-
-def _can_resume(run: RunFolder) -> bool:
-    kept = ("checkpoints/*.pt", "folds/*/checkpoints/*.pt", "folds/*/results.json")
-    return any(any(run.root.glob(pattern)) for pattern in kept)

@@ -64,16 +64,30 @@ def epoch_order(clips: int, seed: int, epoch: int) -> list[int]:
     return torch.randperm(clips, generator=generator).tolist()
 
 
-def steps_of(order: list[int], batch_size: int, accumulate: int) -> list[list[list[int]]]:
-    """Optimiser steps, each a list of micro-batches of clip numbers.
+def part_bounds(clips: int, parts: int) -> list[int]:
+    """Where ``clips`` are cut into ``parts`` of nearly equal size: ``parts + 1`` bounds, the first being 0.
 
-    Every step but the last has ``batch_size`` clips, cut into ``accumulate`` micro-batches of nearly equal
-    size; the last one has the rest, and no micro-batch is empty.
+    The bounds of twice as many parts hold these.
+    """
+    return [round(part * clips / parts) for part in range(parts + 1)]
+
+
+def steps_of(
+    order: list[int], batch_size: int, accumulate: int, *, rank: int = 0, processes: int = 1
+) -> list[list[list[int]]]:
+    """Optimiser steps, each a list of the micro-batches of clip numbers of one process.
+
+    Every step but the last has ``batch_size`` clips, over all processes. Each process cuts its share into
+    ``accumulate`` micro-batches of nearly equal size; the last step has the rest. Where that is too little for
+    all processes, some micro-batches are empty, so that all processes have as many; one process has no empty ones.
     """
     steps = []
     for first in range(0, len(order), batch_size):
         clips = order[first : first + batch_size]
-        parts = min(accumulate, len(clips))
-        bounds = [round(part * len(clips) / parts) for part in range(parts + 1)]
-        steps.append([clips[a:b] for a, b in pairwise(bounds)])
+        shares = part_bounds(len(clips), processes)
+        own = clips[shares[rank] : shares[rank + 1]]
+        parts = min(accumulate, max(b - a for a, b in pairwise(shares)))
+        real = min(parts, len(own))
+        cut = [own[a:b] for a, b in pairwise(part_bounds(len(own), real))] if own else []
+        steps.append(cut + [[] for _ in range(parts - real)])
     return steps

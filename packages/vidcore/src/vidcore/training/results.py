@@ -17,7 +17,6 @@ from vidcore.training.preparation import PreparedData
 from vidcore.training.run import RunFolder
 from vidcore.training.session import Session
 from vidcore.training.summary import parameter_counts, weights_facts
-from vidcore.training.trained import save_trained
 from vidcore.training.trainer import Trainer
 
 
@@ -29,15 +28,17 @@ def write_results(session: Session, trainer: Trainer, sources: Mapping[str, Batc
     judged = judged_answers(session, answers, info)
     results = {
         "test": {"split": split, **judged},
-        "notes": closing_notes(session, _about_split(split)),
+        "complete": not trainer.unfinished,
+        "notes": closing_notes(session, [*_about_time(session, trainer), *_about_split(split)]),
         **training_facts(trainer),
         **run_facts(session, trainer),
     }
     scores = {name: score["value"] for name, score in judged["scores"].items()}
     facts = {**model_facts(session, trainer), "scores": scores}
-    save_trained(session.run.root, trainer.model, session.config, info, facts)
-    write_predictions(session.run, [answers], session.data)
-    write_json(session.run.results, results)
+    session.ship(trainer, info, facts)
+    if trainer.processes.first:
+        write_predictions(session.run, [answers], session.data)
+        write_json(session.run.results, results)
 
 
 def training_facts(trainer: Trainer) -> dict[str, Any]:
@@ -47,6 +48,7 @@ def training_facts(trainer: Trainer) -> dict[str, Any]:
         "best_epoch": state.best_epoch,
         "best_score": state.best_score,
         "best_loss": state.best_loss,
+        "splits": state.splits,
         "epochs": state.epoch,
         "updates": state.updates,
         "training_seconds": round(state.seconds, 1),
@@ -123,6 +125,15 @@ def closing_notes(session: Session, notes: Sequence[str]) -> list[str]:
     """The data's notes, ``notes``, and one for each video that was left out."""
     skipped = [f"skipped {skipped.video}: {skipped.reason}" for skipped in session.data.skipped]
     return [*session.data.notes, *notes, *skipped]
+
+
+def _about_time(session: Session, trainer: Trainer) -> list[str]:
+    if not trainer.unfinished:
+        return []
+    where = f"epoch {trainer.state.epoch + 1} of {trainer.epochs}"
+    note = f"the time budget of {session.deadline.in_words} was over in {where}: this is the best model so far"
+    session.progress.note(note)
+    return [f"{note}; go on with: {session.run.resume_command}"]
 
 
 def _about_split(split: str) -> list[str]:

@@ -82,6 +82,11 @@ class RunFolder:
         return self.root / "progress.json"
 
     @property
+    def trackers(self) -> Path:
+        """Names of the run with W&B and MLflow; only there where one of them is used."""
+        return self.root / "trackers.json"
+
+    @property
     def log(self) -> Path:
         """What was told to the person who started the run, with times."""
         return self.root / "log.txt"
@@ -90,6 +95,11 @@ class RunFolder:
     def checkpoints(self) -> Path:
         """``last.pt``, the one before it, and ``best.pt``."""
         return self.root / "checkpoints"
+
+    @property
+    def wreck(self) -> Path:
+        """The clips of a step whose loss was not finite; only there when that happened."""
+        return self.root / "not_finite"
 
     @property
     def weights(self) -> Path:
@@ -113,8 +123,10 @@ class RunFolder:
 
     @property
     def done(self) -> bool:
-        """Whether the run came to its end."""
-        return self.results.is_file() and self.weights.is_file()
+        """Whether the run came to its end; one whose time was up has results and a model, and did not."""
+        if not (self.results.is_file() and self.weights.is_file()):
+            return False
+        return bool(read_json(self.results).get("complete", True))
 
     def read_config(self) -> RunConfig:
         """The configuration of the run, its ``out`` and ``name`` being where the folder is now."""

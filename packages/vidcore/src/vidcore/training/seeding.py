@@ -3,16 +3,47 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from lightning_fabric.utilities.seed import seed_everything
 
+from vidcore.errors import TrainingError
+
 
 def seed_all(seed: int) -> None:
     """Seed Python, NumPy and torch on every device."""
     seed_everything(seed, workers=False, verbose=False)
+
+
+def step_seed(seed: int, updates: int, rank: int) -> int:
+    """The seed of what a step draws in one of several processes: no two steps and no two processes share one."""
+    return int(np.random.SeedSequence((seed, updates, rank)).generate_state(1, np.uint64)[0] >> 1)
+
+
+@contextmanager
+def deterministic(enabled: bool) -> Iterator[None]:
+    """Within the block torch uses only operations that give the same bits every time, where ``enabled``.
+
+    Raises:
+        TrainingError: an operation of the model has no such form.
+    """
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    if enabled:
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    except RuntimeError as exc:
+        if not enabled or "does not have a deterministic implementation" not in str(exc):
+            raise
+        raise TrainingError(f"train.deterministic: {str(exc).split(',')[0]}; leave it out") from exc
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]
 
 
 def rng_state() -> dict[str, Any]:

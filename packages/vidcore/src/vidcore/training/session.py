@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,23 +10,28 @@ from vidcore.assemble import assemble
 from vidcore.catalog import Registry
 from vidcore.config import RunConfig
 from vidcore.data.splits import Splits
+from vidcore.heads.base import TargetInfo
 from vidcore.model import VideoModel
 from vidcore.training.batches import BatchSource, TrainingData
 from vidcore.training.checkpoints import Checkpoints
+from vidcore.training.deadline import Deadline
+from vidcore.training.device import is_sharded
 from vidcore.training.preparation import PreparedData
 from vidcore.training.progress import Progress
 from vidcore.training.run import RunFolder
 from vidcore.training.seeding import seed_all
+from vidcore.training.sharding import whole
 from vidcore.training.sources import batch_sources
 from vidcore.training.state import Row
-from vidcore.training.tracking import CsvTracker, TensorBoardTracker, Tracker
+from vidcore.training.tracking import open_trackers
+from vidcore.training.trained import save_trained
 from vidcore.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Session:
     """One sitting of a run.
 
@@ -38,7 +43,9 @@ class Session:
         progress: who is told how far it is.
         fabric: launched.
         model: as assembled, in its initial state.
+        deadline: of this sitting.
         changed: data or versions are others than when the run began, and it goes on nevertheless.
+        splits: into how many parts micro-batches are cut since memory ran out; what one fold learned, the next knows.
     """
 
     run: RunFolder
@@ -48,11 +55,14 @@ class Session:
     progress: Progress
     fabric: Fabric
     model: VideoModel
+    deadline: Deadline
     changed: bool = False
+    splits: int = 1
 
     def trainer(self, **options: Any) -> Trainer:
         """A trainer of this run; ``options`` as those of ``Trainer``."""
-        return Trainer(self.config.train, fabric=self.fabric, progress=self.progress, **options)
+        shared = {"fabric": self.fabric, "progress": self.progress, "deadline": self.deadline}
+        return Trainer(self.config.train, **shared, wreck=self.run.wreck, splits=self.splits, **options)
 
     def sources(self, splits: Splits, trainer: Trainer) -> dict[str, BatchSource]:
         """The batches of each part of ``splits``; ``trainer`` encodes what frozen extractors see once."""
@@ -61,7 +71,9 @@ class Session:
     def fresh_model(self, splits: Splits) -> VideoModel:
         """Another model in its initial state, for training on ``splits``; frozen extractors are shared."""
         seed_all(self.config.train.seed)
-        shared = {stream: self.model.extractor(stream) for stream in self.model.frozen}
+        # A sharded extractor belongs to the model that it was sharded with.
+        streams = () if is_sharded(self.fabric) else self.model.frozen
+        shared = {stream: self.model.extractor(stream) for stream in streams}
         return assemble(self.config, self.data.told(splits), self.registry, built=shared)
 
     def fit(
@@ -72,18 +84,22 @@ class Session:
         ``before`` are the rows of ``metrics.csv`` of the folds that are done.
         """
         payload = self._payload(folder)
-        events = self.run.tensorboard / f"fold{fold}" if fold else self.run.tensorboard
-        trackers: list[Tracker] = [
-            CsvTracker(self.run.metrics, before),
-            TensorBoardTracker(events, payload["state"]["updates"] if payload else 0),
-        ]
+        updates = payload["state"]["updates"] if payload else 0
+        trackers = open_trackers(self.run, self.config, before, fold, updates) if trainer.processes.first else []
         trainer.trackers = trackers
         seed_all(self.config.train.seed)
         try:
-            trainer.fit(data, payload)
+            trainer.fit(trainer.model, data, payload)
         finally:
             for tracker in trackers:
                 tracker.close()
+        self.splits = trainer.state.splits
+
+    def ship(self, trainer: Trainer, info: TargetInfo, facts: Mapping[str, Any]) -> None:
+        """Write the trainer's model to the run folder."""
+        tensors = whole(trainer.model.state_dict()) if is_sharded(self.fabric) else None
+        if trainer.processes.first:
+            save_trained(self.run.root, trainer.model, self.config, info, facts, tensors)
 
     def _payload(self, folder: RunFolder) -> dict[str, Any] | None:
         payload = Checkpoints(folder.checkpoints).load_last() if folder.checkpoints.is_dir() else None

@@ -25,6 +25,8 @@ class TrainingState:
     best_score: float | None = None
     best_loss: float | None = None
     best_epoch: int | None = None
+    splits: int = 1
+    """Into how many parts each micro-batch is cut, since memory ran out."""
     stale: int = 0
     """Epochs since the best one."""
     seconds: float = 0.0

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from vidcore.config import RunConfig
 from vidcore.model import VideoModel
 from vidcore.training.device import device_name
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 def weights_facts(model: VideoModel) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def parameter_counts(model: VideoModel) -> dict[str, int]:
     }
 
 
-def header(model: VideoModel, config: RunConfig, splits: str, device: torch.device, precision: str) -> list[str]:
+def header(model: VideoModel, config: RunConfig, splits: str, fabric: Fabric) -> list[str]:
     """The lines printed before training."""
     lines = []
     for stream, facts in weights_facts(model).items():
@@ -53,8 +54,13 @@ def header(model: VideoModel, config: RunConfig, splits: str, device: torch.devi
     lines.append(f"data       {data.source}: {splits}")
     lines.append(f"clips      {data.frames} frames, {data.sampling} sampling, {jitter}")
     lines.append(f"training   {train.epochs} epochs of batches of {train.batch_size}, seed {train.seed}, "
-                 f"{device_name(device)}, {precision}")  # fmt: skip
+                 f"{device_name(fabric.device)}, {train.precision}{_processes(fabric)}")  # fmt: skip
     return lines
+
+
+def _processes(fabric: Fabric) -> str:
+    name = type(fabric.strategy).__name__.removesuffix("Strategy")
+    return f", {fabric.world_size} processes ({name})" if fabric.world_size > 1 else ""
 
 
 def result_rows(results: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
+from vidcore.config import RunConfig
+from vidcore.errors import ConfigError
 from vidcore.training.files import replacing
+from vidcore.training.run import RunFolder
 from vidcore.training.state import Row
+
+_OPTIONAL = ("wandb", "mlflow")
 
 
 class Tracker(Protocol):
@@ -25,6 +31,38 @@ class Tracker(Protocol):
     def close(self) -> None:
         """After the last one."""
         ...
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """Refuse trackers that are not installed.
+
+    Raises:
+        ConfigError: naming what to install.
+    """
+    for name in names:
+        if name in _OPTIONAL and find_spec(name) is None:
+            raise ConfigError(f"train.trackers names {name!r}, which is not installed: pip install {name}")
+
+
+def open_trackers(run: RunFolder, config: RunConfig, before: Sequence[Row], fold: int, updates: int) -> list[Tracker]:
+    """The trackers of a training: ``metrics.csv`` and those that ``config.train.trackers`` names.
+
+    Args:
+        run: its folder.
+        config: resolved; kept with the run where a tracker can.
+        before: rows of ``metrics.csv`` of the folds that are done.
+        fold: the fold that is trained; 0: none.
+        updates: steps done before.
+    """
+    from vidcore.training.publishing import MlflowTracker, WandbTracker
+
+    events = run.tensorboard / f"fold{fold}" if fold else run.tensorboard
+    makers: dict[str, Callable[[], Tracker]] = {
+        "tensorboard": lambda: TensorBoardTracker(events, updates),
+        "wandb": lambda: WandbTracker(run, config, fold),
+        "mlflow": lambda: MlflowTracker(run, config, fold),
+    }
+    return [CsvTracker(run.metrics, before), *(makers[name]() for name in config.train.trackers)]
 
 
 class CsvTracker:

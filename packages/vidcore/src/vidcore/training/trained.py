@@ -27,6 +27,7 @@ from vidcore.training.checkpoints import trained_state
 from vidcore.training.device import chosen_device
 from vidcore.training.files import read_json, replacing, write_json
 from vidcore.training.run import open_run
+from vidcore.training.sharding import like
 
 _FORMAT = 1
 _MODEL_PARTS = ("extractors", "fusion", "readout", "head")
@@ -142,28 +143,50 @@ def sampling_of(config: RunConfig) -> Sampling:
 
 
 def save_trained(
-    folder: Path, model: VideoModel, config: RunConfig, targets: TargetInfo, facts: Mapping[str, Any]
+    folder: Path,
+    model: VideoModel,
+    config: RunConfig,
+    targets: TargetInfo,
+    facts: Mapping[str, Any],
+    tensors: Mapping[str, torch.Tensor] | None = None,
 ) -> None:
     """Write ``model.safetensors`` and ``model.json`` to ``folder``.
+
+    Args:
+        folder: a run folder.
+        model: whole on this process; ``tensors`` are its tensors where it is not.
+        config: resolved.
+        targets: what the head was told.
+        facts: what else ``model.json`` says.
+        tensors: all tensors of a model that several processes hold.
 
     Raises:
         RunError: the disk is full.
     """
     with replacing(folder / "model.safetensors", durable=True) as temporary:
-        save_model(model, str(temporary))
+        if tensors is None:
+            save_model(model, str(temporary))
+        else:
+            save_file({name: tensor.clone() for name, tensor in tensors.items()}, str(temporary))
     _save_recipe(folder, config, targets, facts)
 
 
 def save_part(
-    folder: Path, model: VideoModel, config: RunConfig, targets: TargetInfo, facts: Mapping[str, Any], *, whole: Path
+    folder: Path,
+    tensors: Mapping[str, torch.Tensor],
+    config: RunConfig,
+    targets: TargetInfo,
+    facts: Mapping[str, Any],
+    *,
+    whole: Path,
 ) -> None:
-    """As ``save_trained``, without the tensors that training leaves as they are: those of the model in ``whole``.
+    """As ``save_trained``, of a model's trained tensors only; the others are those of the model in ``whole``.
 
     ``whole`` is a folder of the same run, above ``folder``; together they can be moved.
     """
-    tensors = {name: tensor.detach().cpu().clone() for name, tensor in trained_state(model).items()}
+    own = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
     with replacing(folder / "model.safetensors", durable=True) as temporary:
-        save_file(tensors, str(temporary))
+        save_file(own, str(temporary))
     _save_recipe(folder, config, targets, {"whole": os.path.relpath(whole, folder), **facts})
 
 
@@ -183,7 +206,8 @@ def load_tensors(model: VideoModel, weights: Path, *, whole: Path | None = None)
         wrong = sorted((wanted - found.keys()) | (found.keys() - set(model.state_dict())))
         if wrong:
             raise RunError(f"{weights} does not fit its model.json: {len(wrong)} tensors differ, {wrong[0]} among them")
-        model.load_state_dict(found, strict=False)
+        own = model.state_dict()
+        model.load_state_dict({name: like(tensor, own[name]) for name, tensor in found.items()}, strict=False)
     except (SafetensorError, RuntimeError, OSError) as exc:
         raise RunError(f"{weights} does not fit its model.json: {exc}") from exc
 

@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from vidcore.config import TrainConfig
-from vidcore.errors import RunError, TrainingError
+from vidcore.errors import TrainingError
 from vidcore.features import FeatureMap
 from vidcore.model import VideoModel
-from vidcore.training.batches import Batch, BatchSource, Predictions, TrainingData, in_order
-from vidcore.training.checkpoints import Checkpoints, load_trained_state, trained_state
-from vidcore.training.device import make_fabric
+from vidcore.training.averaging import WeightAverage
+from vidcore.training.batches import Batch, BatchSource, Predictions, TrainingData
+from vidcore.training.callbacks import Callback
+from vidcore.training.checkpoints import Checkpoints
+from vidcore.training.compiling import compile_parts
+from vidcore.training.deadline import Deadline
+from vidcore.training.device import is_sharded, make_fabric
 from vidcore.training.interruption import Interruption, RunInterruptedError
+from vidcore.training.nonfinite import report_step
 from vidcore.training.optimisation import adamw, epoch_order, steps_of, warmup_cosine
+from vidcore.training.predicting import predict
+from vidcore.training.processes import Processes
 from vidcore.training.progress import Progress
-from vidcore.training.seeding import restore_rng, rng_state
+from vidcore.training.recomputing import recompute_blocks
+from vidcore.training.saving import Saving
+from vidcore.training.seeding import step_seed
 from vidcore.training.state import Row, TrainingState
+from vidcore.training.stepping import NotFiniteError, Stepper
 from vidcore.training.tracking import Tracker
 
 if TYPE_CHECKING:
@@ -36,10 +48,14 @@ class Trainer:
         checkpoints: where it saves; ``None``: the best weights stay in memory and nothing can be resumed.
         progress: who is told how far it is.
         trackers: who is told the numbers of steps and epochs.
+        callbacks: your own code.
         fold: the number in the rows of ``metrics.csv``.
         last_epoch: stop after this epoch of the schedule; by default its last.
         later: steps that follow this training, for the remaining time.
         fabric: one that was made before; by default the configuration's own.
+        deadline: when to stop; by default the configuration's time budget from now.
+        wreck: folder for the clips of a step whose loss is not finite; ``None``: they are not kept.
+        splits: into how many parts micro-batches are cut from the start, where memory ran out before.
 
     Raises:
         ConfigError: the device is not there or cannot do the precision.
@@ -52,149 +68,165 @@ class Trainer:
         checkpoints: Checkpoints | None = None,
         progress: Progress | None = None,
         trackers: Sequence[Tracker] = (),
+        callbacks: Sequence[Callback] = (),
         fold: int = 0,
         last_epoch: int | None = None,
         later: int = 0,
         fabric: Fabric | None = None,
+        deadline: Deadline | None = None,
+        wreck: Path | None = None,
+        splits: int = 1,
     ) -> None:
         self.config = config
         self.fabric = fabric or make_fabric(config)
+        self.processes = Processes(self.fabric)
         self.epochs = min(last_epoch or config.epochs, config.epochs)
-        self.state = TrainingState()
+        self.state = TrainingState(splits=splits)
+        self.trackers = trackers
+        self.unfinished = False
+        """Whether ``fit`` ended because its time was up."""
+        self._callbacks = callbacks
         self._checkpoints = checkpoints or Checkpoints(None)
         self._progress = progress or Progress()
-        self.trackers = trackers
-        self._fold = fold
-        self._later = later
-        self._saved_at = time.monotonic()
+        self._fold, self._later, self._wreck = fold, later, wreck
+        self._deadline = deadline or Deadline(config.time_budget)
+        self._asked_to_stop = False
+        self._prepared = False
 
     def prepare(self, model: VideoModel) -> None:
         """Move ``model`` to the device, for ``predict`` and ``encode`` before or without training."""
         self.model = model
+        if self.config.compile:
+            compile_parts(model, self.fabric.device)
         self._wrapped = self.fabric.setup_module(model)
         self._wrapped.mark_forward_method("encode")
         self._wrapped.mark_forward_method("decide")
+        self._stepper = Stepper(
+            self.fabric, self.processes, self._wrapped, model, None, self.config, self._progress.note, self.state.splits
+        )
+        self._prepared = True
 
-    def fit(self, data: TrainingData, resume: Mapping[str, Any] | None = None) -> TrainingState:
-        """Train the prepared model; at the end it has the weights of the best epoch.
+    def fit(self, model: VideoModel, data: TrainingData, resume: Mapping[str, Any] | None = None) -> TrainingState:
+        """Train ``model``; at the end it has the weights of the best epoch.
 
         Args:
+            model: moved to the device, unless ``prepare`` did so before.
             data: batches of the training and validation clips.
             resume: a payload of ``Checkpoints.load_last``; training goes on as if it had never stopped.
 
         Raises:
-            TrainingError: a loss that is not finite; the last checkpoint is from before it.
-            RunInterruptedError: SIGINT or SIGTERM; a checkpoint was saved.
+            TrainingError: a loss that is not finite, too little memory, or another process that ended; the last
+                checkpoint is from before it.
+            RunInterruptedError: SIGINT, SIGTERM, or the time was up before an epoch was complete; a checkpoint was
+                saved.
             RunError: the disk is full, or ``resume`` is of another model.
         """
-        config, steps = self.config, math.ceil(len(data.train) / self.config.batch_size)
-        optimizer = adamw(self.model, config)
-        self._optimizer: Any = self.fabric.setup_optimizers(optimizer)
-        self._scheduler = warmup_cosine(optimizer, config.epochs * steps, config.warmup)
+        if not self._prepared:
+            self.prepare(model)
+        if self.config.gradient_checkpointing:
+            recompute_blocks(self.model)
+        steps = math.ceil(len(data.train) / self.config.batch_size)
+        optimizer = adamw(self.model, self.config)
+        self._stepper.optimizer = self.fabric.setup_optimizers(optimizer)
+        self._scheduler = warmup_cosine(optimizer, self.config.epochs * steps, self.config.warmup)
+        self._average = WeightAverage(self.model, self.config.ema) if self.config.ema is not None else None
+        precision = self.fabric.strategy.precision
+        self._saving = Saving(
+            self._checkpoints, self.processes, self.model, self._stepper.optimizer, self._scheduler, precision,
+            self._average,
+        )  # fmt: skip
+        resume = self.processes.from_first(resume)
+        if resume is not None:
+            self.state = self._saving.restore(resume)
+            self._stepper.splits = self.state.splits
         score = self.model.head.metrics()[self.model.head.score]
         self._lower_is_better = score.higher_is_better is False
-        if resume is not None:
-            self._restore(resume)
         phase = f"training fold {self._fold}" if self._fold else "training"
         self._progress.begin(phase, self.epochs * steps, self.state.updates, self._later)
-        with Interruption() as interruption:
-            while self.state.epoch < self.epochs and not self._patience_is_over():
+        with Interruption() as interruption, self.processes.watched(self._rescue):
+            while self.state.epoch < self.epochs and not self._is_over():
                 started = time.monotonic()
                 self._train_epoch(data.train, interruption)
+                if self.unfinished:
+                    break
                 self._close_epoch(data.val, time.monotonic() - started)
                 self._stop_if_asked(interruption)
-        self._load_best()
+        if self.unfinished and self.state.best_epoch is None:
+            raise RunInterruptedError(f"{self._where()}: the time budget of {self._deadline.in_words} was over before "
+                                      "an epoch was complete, so there is no model yet")  # fmt: skip
+        self._saving.load_best(self.state)
         return self.state
 
-    @torch.no_grad()
+    def stop(self) -> None:
+        """End the training after the epoch that is running; the best epoch so far is what it leaves."""
+        self._asked_to_stop = True
+
     def predict(self, source: BatchSource, phase: str) -> Predictions:
-        """Answers, loss and metrics over every clip of ``source``, in eval mode."""
+        """Answers, loss and metrics over every clip of ``source``, in eval mode; the same in all processes."""
         self._wrapped.eval()
-        metrics = self.model.head.metrics().to(self.fabric.device)
-        micro = math.ceil(self.config.batch_size / self.config.accumulate)
-        rows: list[int] = []
-        answers, targets, loss = [], [], 0.0
         with self._progress.within(phase, len(source)):
-            for batch in source.batches(in_order(source, micro), 0):
-                outputs, here = self._outputs(batch)
-                loss += float(self.model.head.loss(outputs, here.targets)) * len(batch)
-                answer = self.model.head.predictions(outputs)
-                metrics.update(answer, here.targets)
-                answers.append(answer.cpu())
-                targets.append(batch.targets)
-                rows += batch.rows
-                self._progress.inner(len(batch))
-        scores = {name: float(value) for name, value in metrics.compute().items()}
-        return Predictions(torch.cat(answers), torch.cat(targets), rows, loss / max(len(rows), 1), scores)
+            return predict(self._stepper, source, self._progress.inner)
 
     def encode(self, batch: Batch) -> Mapping[str, FeatureMap]:
         """The streams' maps of a batch of clips, on the trainer's device."""
         here = batch.to(self.fabric.device)
-        maps: Mapping[str, FeatureMap] = self._wrapped.encode(here.clips, here.mask)
+        with self.fabric.autocast():
+            maps: Mapping[str, FeatureMap] = self._wrapped.encode(here.clips, here.mask)
         return maps
-
-    def _outputs(self, batch: Batch) -> tuple[dict[str, Tensor], Batch]:
-        here = batch.to(self.fabric.device)
-        if here.features is not None:
-            outputs: dict[str, Tensor] = self._wrapped.decide(here.features)
-        else:
-            outputs = self._wrapped(here.clips, here.mask)
-        return outputs, here
 
     def _train_epoch(self, source: BatchSource, interruption: Interruption) -> None:
         state, config = self.state, self.config
-        steps = steps_of(epoch_order(len(source), config.seed, state.epoch), config.batch_size, config.accumulate)
+        order = epoch_order(len(source), config.seed, state.epoch)
+        where = {"rank": self.processes.rank, "processes": self.processes.count}
+        steps = steps_of(order, config.batch_size, config.accumulate, **where)
         left = steps[state.step :]
-        batches = source.batches([micro for step in left for micro in step], state.epoch)
+        # An empty micro-batch reads a clip that does not count.
+        batches = iter(source.batches([micro or order[:1] for step in left for micro in step], state.epoch))
         self._wrapped.train()
-        for step in left:
+        for number, step in enumerate(left):
             started = time.monotonic()
-            loss = self._step(batches, step)
-            clips = sum(map(len, step))
+            clips = min(config.batch_size, len(order) - (len(steps) - len(left) + number) * config.batch_size)
+            loss = self._step(list(islice(batches, len(step))), [bool(micro) for micro in step])
             state.loss_sum += loss * clips
             state.loss_clips += clips
             state.step += 1
             state.updates += 1
             state.seconds += time.monotonic() - started
             self._tell_step(loss, clips)
-            last = state.step == len(steps)
             # The last step's state is saved once its epoch is closed.
-            if not last and (interruption.asked or self._checkpoint_is_due()):
-                self._save()
-            if not last:
-                self._stop_if_asked(interruption)
+            if state.step < len(steps) and self._pauses(interruption):
+                return
 
-    def _step(self, batches: Iterator[Batch], step: Sequence[Sequence[int]]) -> float:
-        """One update from the micro-batches of ``step``; its loss is the mean over all their clips."""
-        self._optimizer.zero_grad(set_to_none=True)
-        clips = sum(map(len, step))
-        total = torch.zeros((), device=self.fabric.device)
-        for number, _ in enumerate(step, 1):
-            batch = next(batches)
-            with self.fabric.no_backward_sync(self._wrapped, enabled=number < len(step)):
-                outputs, here = self._outputs(batch)
-                loss = self.model.head.loss(outputs, here.targets) * (len(batch) / clips)
-                self.fabric.backward(loss)
-            total += loss.detach()
-        value = float(total)
-        if not math.isfinite(value):
-            raise TrainingError(self._not_finite(f"the loss is {value}"))
-        if self.config.clip_norm is not None:
-            norm = self.fabric.clip_gradients(
-                self._wrapped, self._optimizer, max_norm=self.config.clip_norm, error_if_nonfinite=False
-            )
-            # Half precision scales its loss and skips a step whose gradients overflow; elsewhere that is fatal.
-            if norm is not None and not torch.isfinite(norm) and self.config.precision != "16-mixed":
-                raise TrainingError(self._not_finite("a gradient is not finite"))
-        self._optimizer.step()
+    def _pauses(self, interruption: Interruption) -> bool:
+        """Save where it is time to; whether to leave the epoch unfinished."""
+        due = self._saving.seconds_ago >= self.config.checkpoint_seconds
+        over, interruption.asked, due = self.processes.any(self._deadline.over, interruption.asked, due)
+        if over or interruption.asked or due:
+            self._saving.save(self.state)
+        self._stop_if_asked(interruption)
+        self.unfinished = over
+        return over
+
+    def _step(self, batches: list[Batch], counted: list[bool]) -> float:
+        state = self.state
+        if not self.processes.alone:
+            # Each process draws its own dropout, from what a checkpoint of the first one knows as well.
+            torch.manual_seed(step_seed(self.config.seed, state.updates, self.processes.rank))
+        try:
+            loss = self._stepper.step(batches, counted)
+        except NotFiniteError as exc:
+            name = f"epoch{state.epoch + 1}-step{state.step + 1}-process{self.processes.rank}.safetensors"
+            path = self._wreck / name if self._wreck is not None else None
+            raise TrainingError(report_step(f"{exc} in {self._where()}", batches, path, self.config.lr)) from exc
+        state.splits = self._stepper.splits
         self._scheduler.step()
-        return value
+        if self._average is not None:
+            self._average.update(state.updates + 1)
+        return loss
 
-    def _not_finite(self, what: str) -> str:
-        return (
-            f"{what} in epoch {self.state.epoch + 1}, step {self.state.step + 1}\n"
-            f"  try a lower learning rate (train.lr={self.config.lr / 10:g}) or train.precision=32-true"
-        )
+    def _where(self) -> str:
+        fold = f"fold {self._fold}, " if self._fold else ""
+        return f"{fold}epoch {self.state.epoch + 1}, step {self.state.step + 1}"
 
     def _close_epoch(self, val: BatchSource | None, seconds: float) -> None:
         state = self.state
@@ -202,12 +234,13 @@ class Trainer:
             "fold": self._fold,
             "epoch": state.epoch + 1,
             "updates": state.updates,
-            "lr": self._optimizer.param_groups[-1]["lr"],
+            "lr": self._stepper.optimizer.param_groups[0]["lr"],
             "train_loss": state.loss_sum / max(state.loss_clips, 1),
         }
         score, loss = None, None
         if val is not None:
-            judged = self.predict(val, "validation")
+            with self._average.applied() if self._average is not None else nullcontext():
+                judged = self.predict(val, "validation")
             row |= {"val_loss": judged.loss} | {f"val_{name}": value for name, value in judged.scores.items()}
             loss = judged.loss
             score = judged.scores[self.model.head.score]
@@ -218,60 +251,46 @@ class Trainer:
         if state.is_beaten_by(score, loss, self._lower_is_better):
             state.best_score, state.best_loss, state.best_epoch, state.stale = score, loss, state.epoch, 0
             # Before the resumable checkpoint: one that names a best epoch always finds its weights.
-            self._checkpoints.save_best({"model": trained_state(self.model), "epoch": state.epoch})
+            self._saving.save_best(state)
         else:
             state.stale += 1
-        self._save()
-        for tracker in self.trackers:
-            tracker.epoch(state.history)
+        self._saving.save(state)
+        if self.processes.first:
+            for tracker in self.trackers:
+                tracker.epoch(state.history)
+            for callback in self._callbacks:
+                callback.on_epoch(self, row)
         self._progress.note(state.last_epoch_in_words(self.epochs))
 
-    def _patience_is_over(self) -> bool:
-        patience = self.config.patience
-        if patience is None or self.state.stale < patience:
-            return False
-        self._progress.note(f"stopped early: no better epoch for {patience}; the best was {self.state.best_epoch}")
-        return True
+    def _is_over(self) -> bool:
+        """Whether the last epoch was the last one: patience, the clock, or somebody says so."""
+        state, patience = self.state, self.config.patience
+        if patience is not None and state.stale >= patience:
+            self._progress.note(f"stopped early: no better epoch for {patience}; the best was {state.best_epoch}")
+            return True
+        over, stopped = self.processes.any(self._deadline.over, self._asked_to_stop)
+        self.unfinished = over and not stopped
+        return over or stopped
 
     def _tell_step(self, loss: float, clips: int) -> None:
-        state, rate = self.state, self._optimizer.param_groups[-1]["lr"]
+        state = self.state
         self._progress.advance(clips=clips, loss=loss, epoch=state.epoch + 1, epochs=self.epochs)
+        if not self.processes.first:
+            return
+        numbers = {"train/loss": loss, "train/lr": self._stepper.optimizer.param_groups[0]["lr"]}
         for tracker in self.trackers:
-            tracker.step(state.updates, {"train/loss": loss, "train/lr": rate})
-
-    def _checkpoint_is_due(self) -> bool:
-        return time.monotonic() - self._saved_at >= self.config.checkpoint_seconds
+            tracker.step(state.updates, numbers)
+        for callback in self._callbacks:
+            callback.on_step(self, numbers)
 
     def _stop_if_asked(self, interruption: Interruption) -> None:
         if interruption.asked:
-            raise RunInterruptedError(f"stopped in epoch {self.state.epoch + 1} after {self.state.updates} steps")
+            fold = f"fold {self._fold}, " if self._fold else ""
+            raise RunInterruptedError(f"stopped in {fold}epoch {self.state.epoch + 1} after {self.state.updates} steps")
 
-    def _save(self) -> None:
-        self._checkpoints.save_last(
-            {
-                "model": trained_state(self.model),
-                "optimizer": self._optimizer.state_dict(),
-                "scheduler": self._scheduler.state_dict(),
-                "precision": self.fabric.strategy.precision.state_dict(),
-                "rng": rng_state(),
-                "state": self.state.as_dict(),
-            }
-        )
-        self._saved_at = time.monotonic()
-
-    def _restore(self, payload: Mapping[str, Any]) -> None:
-        load_trained_state(self.model, payload["model"])
-        self._optimizer.load_state_dict(payload["optimizer"])
-        self._scheduler.load_state_dict(payload["scheduler"])
-        self.fabric.strategy.precision.load_state_dict(payload["precision"])
-        self.state = TrainingState.from_dict(payload["state"])
-        restore_rng(payload["rng"])
-
-    def _load_best(self) -> None:
-        best = self._checkpoints.load_best()
-        if best["epoch"] != self.state.best_epoch:
-            raise RunError(
-                f"the best checkpoint is of epoch {best['epoch']} and the training says {self.state.best_epoch}; "
-                "it was written by another training of this run: train again under another --name"
-            )
-        load_trained_state(self.model, best["model"])
+    def _rescue(self) -> None:
+        """Another process has ended: the first one saves where the last whole step left the training."""
+        if self._stepper.started is not None:
+            self._stepper.started.restore()
+        if self.processes.first and not is_sharded(self.fabric):
+            self._saving.save(self.state)
