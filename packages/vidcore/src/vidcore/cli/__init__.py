@@ -19,6 +19,7 @@ _COMMANDS = {
     "list-models": "vidcore.cli.list_models:list_models",
     "plugins": "vidcore.cli.plugins:plugins",
     "predict": "vidcore.cli.predict:predict",
+    "store": "vidcore.cli.store:store",
     "train": "vidcore.cli.train:train",
     "weights": "vidcore.cli.weights:weights",
 }

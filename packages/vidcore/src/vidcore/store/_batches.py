@@ -35,11 +35,14 @@ class BatchReader:
         self._output = output
         self._shards = shards
         self._index = index
-        layouts: dict[Field | None, list[int]] = {}
+        layouts: dict[Field, list[int]] = {}
+        lacking = False
         # Shards whose layouts differ in other outputs only are read together.
         for number, shard in enumerate(shards):
-            layouts.setdefault(shard.layout.by_name.get(output), []).append(number)
-        self._lacking = layouts.pop(None, [])
+            if output in shard.layout.by_name:
+                layouts.setdefault(shard.layout.by_name[output], []).append(number)
+            else:
+                lacking = True
         self._group = np.full(len(shards), -1)
         self._within = np.zeros(len(shards), np.int64)
         self._fields = list(layouts)
@@ -48,7 +51,7 @@ class BatchReader:
             self._group[members] = group
             self._within[members] = np.arange(len(members))
             self._readers.append(RowReader([shards[number] for number in members], field))
-        self.uniform = len(self._fields) == 1 and not self._lacking
+        self.uniform = len(self._fields) == 1 and not lacking
         self._times = _common_times(shards, output) if self.uniform else None
         self._all_real = all(_all_real(shard, output) for shard in shards)
 

@@ -76,7 +76,7 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def write_at(fd: int, data: bytes | memoryview, offset: int) -> None:
+def write_at(fd: int, data: bytes | bytearray | memoryview, offset: int) -> None:
     """Write all of ``data`` at ``offset``; a full disk writes a part first and is only then an error."""
     view = memoryview(data).cast("B")
     while view:

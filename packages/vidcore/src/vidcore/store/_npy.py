@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import re
 from typing import Any
 
 import numpy as np
@@ -31,12 +31,10 @@ def npy_rows(head: bytes, dtype: np.dtype[Any], row_shape: tuple[int, ...]) -> i
     """How many rows a head states.
 
     Raises:
-        ValueError: It is not the head of rows of this type and shape.
+        ValueError: It is not, byte for byte, the head of rows of this type and shape.
     """
-    file = io.BytesIO(head)
-    if len(head) < HEAD_BYTES or np.lib.format.read_magic(file) != (1, 0):
-        raise ValueError("not a head of a .npy file of the store")
-    shape, fortran, stated = np.lib.format.read_array_header_1_0(file)
-    if fortran or file.tell() != HEAD_BYTES or stated != dtype or shape[1:] != row_shape:
-        raise ValueError(f"the head states rows of {shape[1:]} {stated}, expected {row_shape} {dtype}")
-    return int(shape[0])
+    count = re.search(rb"'shape': \((\d{1,15}),", head)
+    rows = int(count[1]) if count else 0
+    if head != npy_head(dtype, (rows, *row_shape)):
+        raise ValueError(f"the head is not that of rows of {row_shape} {dtype}")
+    return rows

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import os
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,11 +98,14 @@ def open_shard(folder: Path, before: Shard | None = None) -> Shard:
     whole = min(len(raw) // layout.entry.itemsize, stored)
     entries: NDArray[Any] = np.frombuffer(raw, layout.entry, whole)
     if sealed:
-        begun = max(begun, int(about.get("rows", 0)))
+        begun = max(begun, int(about["rows"]))
         # One checksum for all entries: a million of them are checked in a tenth of a second.
         intact = len(raw) == about.get("index_bytes") and zlib.crc32(raw) == about.get("index_crc32")
         valid = np.ones(whole, bool) if intact else _entries_intact(entries)
+        # Beyond what was sealed lies only what a writer that was taken for dead has gone on to put.
+        _check_rows(folder, layout, entries, valid, range(int(about["rows"]), whole))
     else:
+        begun = max(begun, durable)
         known = 0 if before is None or before.sealed else _trusted_prefix(before, whole)
         valid = np.ones(whole, bool)
         valid[known:] = _entries_intact(entries[known:])
@@ -132,15 +136,24 @@ def _rows_stored(folder: Path, layout: Layout) -> int:
     stored = []
     for field in layout.fields:
         with (folder / field.file).open("rb") as file:
-            npy_rows(file.read(HEAD_BYTES), field.numpy, field.shape)
+            _stated_rows(file, field.numpy, field.shape)
             stored.append((os.fstat(file.fileno()).st_size - HEAD_BYTES) // field.row_bytes)
     return min(stored)
 
 
 def _read_index(folder: Path, layout: Layout) -> tuple[int, bytes]:
-    with (folder / INDEX).open("rb") as file:
-        durable = npy_rows(file.read(HEAD_BYTES), layout.entry, ())
+    with (folder / INDEX).open("rb", buffering=0) as file:
+        durable = _stated_rows(file, layout.entry, ())
+        file.seek(HEAD_BYTES)
         return durable, file.read()
+
+
+def _stated_rows(file: IO[bytes], dtype: np.dtype[Any], row_shape: tuple[int, ...]) -> int:
+    # A head may be read just while its writer corrects it: then it is whole the next time.
+    for _ in range(2):
+        with suppress(ValueError):
+            return npy_rows(os.pread(file.fileno(), HEAD_BYTES, 0), dtype, row_shape)
+    return npy_rows(os.pread(file.fileno(), HEAD_BYTES, 0), dtype, row_shape)
 
 
 def _entries_intact(entries: NDArray[Any]) -> NDArray[np.bool_]:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import shutil
-import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ._files import FORMAT, PENDING, sync, sync_folder, write_at, write_json
-from ._layout import Layout
+from ._layout import KEY_BYTES, Layout
 from ._npy import HEAD_BYTES, npy_head
 from ._owner import this_process
-from ._shard import INDEX, SOURCES, STATE
+from ._shard import INDEX, STATE
+from ._sources import append_sources, source_line
 from .record import Record
 
 
@@ -35,8 +35,8 @@ class ShardWriter:
     """
 
     def __init__(self, collection: Path, layout: Layout) -> None:
-        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-        self.name = f"{stamp}-{os.getpid():07}-{secrets.token_hex(4)}"
+        # Names sort by time; of two records of a clip in finished shards the older one is read.
+        self.name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{os.getpid():07}-{secrets.token_hex(4)}"
         self.folder = collection / self.name
         self.layout = layout
         self.rows = 0
@@ -76,24 +76,37 @@ class ShardWriter:
         Raises:
             OSError: It could not be written; the shard is as it was and goes on.
         """
-        fds = self._open()
+        rows: list[memoryview] = []
         entry = [key]
-        for fd, field in zip(fds, self.layout.fields, strict=False):
+        for field in self.layout.fields:
             record = records[field.name]
             row = np.ascontiguousarray(record.data, field.numpy).reshape(-1).view(np.uint8).data
-            write_at(fd, row, HEAD_BYTES + self.rows * field.row_bytes)
+            rows.append(row)
             mask = b"\1" * field.steps if record.mask is None else np.asarray(record.mask, bool).tobytes()
             entry += [zlib.crc32(row).to_bytes(4, "little"), np.asarray(record.times, "<f4").tobytes(), mask]
-        self.append_entry(b"".join(entry))
+        self.append_rows(rows, b"".join(entry), source)
+
+    def append_rows(self, rows: Sequence[memoryview | bytearray], entry: bytes, source: str | None) -> None:
+        """Write a row of every output, then the line of the index that makes them count.
+
+        Args:
+            rows: The bytes of each output.
+            entry: The line of the index without its own checksum.
+            source: A name for people.
+
+        Raises:
+            OSError: As ``append``.
+        """
+        fds = self._open()
+        for fd, row in zip(fds, rows, strict=False):
+            write_at(fd, row, HEAD_BYTES + self.rows * len(row))
+        line = entry + zlib.crc32(entry).to_bytes(4, "little")
+        write_at(fds[-1], line, HEAD_BYTES + self.rows * len(line))
+        self.rows += 1
+        key = entry[:KEY_BYTES]
         self.keys.append(key)
         if source is not None:
-            self._sources.append(json.dumps({"key": key.hex(), "source": source}, ensure_ascii=False))
-
-    def append_entry(self, entry: bytes) -> None:
-        """Make the row that was written last count; ``entry`` is its line of the index without the line's checksum."""
-        line = entry + zlib.crc32(entry).to_bytes(4, "little")
-        write_at(self._open()[-1], line, HEAD_BYTES + self.rows * self.layout.entry.itemsize)
-        self.rows += 1
+            self._sources.append(source_line(key, source))
 
     def flush(self) -> None:
         """Wait until everything put so far is on the disk.
@@ -105,8 +118,7 @@ class ShardWriter:
             return
         fds = self._open()
         if self._sources:
-            with (self.folder / SOURCES).open("a", encoding="utf-8") as file:
-                file.write("".join(f"{line}\n" for line in self._sources))
+            append_sources(self.folder, self._sources)
             self._sources = []
         for fd, field in zip(fds, self.layout.fields, strict=False):
             write_at(fd, npy_head(field.numpy, (self.rows, *field.shape)), 0)

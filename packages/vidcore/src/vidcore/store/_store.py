@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from vidcore.errors import StoreError
 
 from ._files import FORMAT, PENDING, explained, read_json, refusal, write_json
+from ._gc import DEAD_SHARE, Cleaned, clean
+from ._gc_lock import GcLock
 from ._identity import folder_name, identity_digest
+from ._info import CollectionInfo, collection_info
+from ._owner import GRACE_SECONDS
+from ._verify import Problem, verify_collection
 from .collection import ABOUT, Collection
 
 MARK = "vidcore-store.json"
@@ -72,6 +77,84 @@ class FeatureStore:
                 raise StoreError(f"{folder / ABOUT} is damaged: {exc}\n  delete that folder, or move it away") from exc
             found.append(Collection(folder, identity, digest, write=self.write))
         return found
+
+    def info(self) -> list[CollectionInfo]:
+        """What each collection holds, in figures.
+
+        Raises:
+            StoreError: As ``collections``.
+        """
+        with explained(f"read {self.path}"):
+            return [collection_info(collection) for collection in self.collections()]
+
+    def verify(self, *, drop: bool = False, on_progress: Callable[[int, int], None] | None = None) -> list[Problem]:
+        """Read every record and compare it with its checksum.
+
+        Args:
+            drop: Mark what does not agree as missing, so that it is extracted again.
+            on_progress: Called with records checked and records in all, for each collection anew.
+
+        Raises:
+            StoreError: The disk does not give it, or a record cannot be marked.
+        """
+        if drop:
+            self._check_writable("mark records as missing")
+        folders = [collection.folder for collection in self.collections()]
+        return [p for folder in folders for p in verify_collection(folder, drop=drop, on_progress=on_progress)]
+
+    def gc(
+        self, *, dead_share: float = DEAD_SHARE, grace_seconds: float = GRACE_SECONDS, dry_run: bool = False
+    ) -> list[Cleaned]:
+        """Finish what dead writers left, remove doubles and torn records, join small shards. Others may read and write.
+
+        Args:
+            dead_share: A shard is copied for the sake of its dead records when they are more than this share of it.
+            grace_seconds: After how long without a change the writer of a shard is taken for dead that runs on another
+                machine; on this machine the process table answers.
+            dry_run: Only say what would be done.
+
+        Raises:
+            StoreError: Another gc is at work, the store was opened for reading, or the disk refuses; nothing is lost.
+        """
+        self._check_writable("clean it up")
+        with explained(f"clean {self.path}"), GcLock(self.path, grace_seconds) as lock:
+            folders = [collection.folder for collection in self.collections()]
+            return [clean(folder, lock, dead_share=dead_share, dry_run=dry_run) for folder in folders]
+
+    def export(
+        self,
+        format: str,  # noqa: A002
+        out: str | os.PathLike[str],
+        *,
+        collections: Sequence[str] = (),
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> Path:
+        """Write features as files that other programs read; see ``vidcore.store.export``.
+
+        Args:
+            format: One of npy, h5, mat, parquet, webdataset.
+            out: Where; nothing may be there yet.
+            collections: Names of collections' folders, or how they begin; by default all.
+            on_progress: Called with clips written and clips in all.
+
+        Raises:
+            StoreError: No collection has such a name, a library is not installed, or the disk refuses.
+        """
+        from .export import export
+
+        return export(self._named(collections), format, out, on_progress)
+
+    def _named(self, names: Sequence[str]) -> list[Collection]:
+        found = self.collections()
+        for name in names:
+            if not any(collection.folder.name.startswith(name) for collection in found):
+                there = ", ".join(collection.folder.name for collection in found) or "none"
+                raise StoreError(f"{self.path} has no collection {name!r}; it has: {there}")
+        return [c for c in found if not names or c.folder.name.startswith(tuple(names))]
+
+    def _check_writable(self, what: str) -> None:
+        if not self.write:
+            raise StoreError(f"{self.path} was opened for reading\n  to {what}: FeatureStore.open(path, write=True)")
 
 
 def _marked(folder: Path) -> bool:

@@ -48,6 +48,8 @@ class Collection:
         folder: Where it is, or will be once something is put.
         identity: What was extracted and how.
         generation: Counts the refreshes that found something new.
+        shards: Its parts, finished ones first; for the store's own tools.
+        index: Which of them holds a key; for the store's own tools.
         damage: What was found torn or damaged when it was opened; those clips are missing.
     """
 
@@ -58,8 +60,8 @@ class Collection:
         self.damage: list[Damage] = []
         self._digest = digest
         self._write = write
-        self._shards: list[Shard] = []
-        self._index = KeyIndex([])
+        self.shards: list[Shard] = []
+        self.index = KeyIndex([])
         self._readers: dict[str, BatchReader] = {}
         self._names: dict[str, dict[str, Any]] = {}
         self.refresh()
@@ -71,31 +73,31 @@ class Collection:
         return f"Collection({in_words(self.identity)}: {len(self)} clips)"
 
     def __len__(self) -> int:
-        return len(self._index)
+        return len(self.index)
 
     def __contains__(self, key: object) -> bool:
-        return isinstance(key, str) and bool(self._index.locate([key])[0] >= 0)
+        return isinstance(key, str) and bool(self.index.locate([key])[0] >= 0)
 
     def keys(self) -> set[str]:
         """The fingerprints of the clips that are here."""
-        return set(self._index.keys())
+        return set(self.index.keys())
 
     def missing(self, keys: Iterable[str]) -> list[str]:
         """Those of ``keys`` that are not here, in their order."""
         asked = list(keys)
-        absent = self._index.locate(asked) < 0
+        absent = self.index.locate(asked) < 0
         return [asked[i] for i in np.flatnonzero(absent).tolist()]
 
     @property
     def outputs(self) -> dict[str, OutputInfo]:
         """Type and shapes of every output, the default output first."""
         counts: dict[str, dict[tuple[int, int, int, int], int]] = {name: {} for name in self._names}
-        clips = np.bincount(self._index.shard, minlength=len(self._shards)).tolist()
-        for shard, count in zip(self._shards, clips, strict=True):
+        clips = np.bincount(self.index.shard, minlength=len(self.shards)).tolist()
+        for shard, count in zip(self.shards, clips, strict=True):
             for field in shard.layout.fields if count else ():
                 shapes = counts.setdefault(field.name, {})
                 shapes[field.shape] = shapes.get(field.shape, 0) + count
-        types = {field.name: field.dtype for shard in self._shards for field in shard.layout.fields}
+        types = {field.name: field.dtype for shard in self.shards for field in shard.layout.fields}
         return {
             name: OutputInfo(types.get(name) or self._names[name]["dtype"], shapes) for name, shapes in counts.items()
         }
@@ -108,11 +110,11 @@ class Collection:
         """
         with explained(f"read {self.folder}"):
             self._names = self._read_names()
-            shards, self.damage = scan(self.folder, self._shards)
-        if [id(shard) for shard in shards] == [id(shard) for shard in self._shards]:
+            shards, self.damage = scan(self.folder, self.shards)
+        if [id(shard) for shard in shards] == [id(shard) for shard in self.shards]:
             return
-        self._shards = shards
-        self._index = KeyIndex(shards)
+        self.shards = shards
+        self.index = KeyIndex(shards)
         self._readers = {}
         self.generation += 1
 
@@ -202,7 +204,7 @@ class Collection:
         """
         if not len(keys):
             raise StoreError("reading needs at least one key")
-        at = self._index.locate(keys)
+        at = self.index.locate(keys)
         if at.min() < 0:
             raise self._missing(keys, at)
         return at
@@ -241,7 +243,7 @@ class Collection:
         if name not in self._names:
             raise StoreError(f"{self.folder.name} has no output {name!r}; it has: {', '.join(self._names)}")
         if name not in self._readers:
-            self._readers[name] = BatchReader(self._shards, self._index, name)
+            self._readers[name] = BatchReader(self.shards, self.index, name)
         return self._readers[name]
 
     def _missing(self, keys: Sequence[str], at: NDArray[np.int64]) -> StoreError:
