@@ -148,13 +148,39 @@ def vidcore_readouts() -> list[ReadoutSpec]:
 @hookimpl
 def vidcore_heads() -> list[HeadSpec]:
     """Built-in heads."""
+    column = "it says where in the manifest the targets are, which the data reads and the head does not"
     return [
         HeadSpec(
             name="classification",
             target="vidcore.heads._classification:Classification",
             config="vidcore.heads.config:ClassificationConfig",
             summary="linear layer, cross-entropy; label smoothing, class weights, several labels a clip",
-        )
+            exempt={"options.column": column},
+        ),
+        HeadSpec(
+            name="multilabel",
+            target="vidcore.heads._multilabel:Multilabel",
+            config="vidcore.heads.config:MultilabelConfig",
+            summary="several labels a clip: linear layer, binary cross-entropy, mean average precision",
+            targets="multilabel",
+            exempt={"options.column": column},
+        ),
+        HeadSpec(
+            name="regression",
+            target="vidcore.heads._regression:Regression",
+            config="vidcore.heads.config:RegressionConfig",
+            summary="numbers from columns of the manifest; error in their own units and in standard deviations",
+            targets="value",
+            exempt={"options.columns": column},
+        ),
+        HeadSpec(
+            name="forecast",
+            target="vidcore.heads._forecast:Forecast",
+            config="vidcore.heads.config:ForecastConfig",
+            summary="positions after the end of the video; mean squared error, and RMSE at every step ahead",
+            targets="position",
+            exempt={"options.column": column, "options.origin": column},
+        ),
     ]
 
 

@@ -134,3 +134,20 @@ class TestClassification(HeadConformance):
 class TestSeveralLabels(HeadConformance):
     name = "classification"
     options: ClassVar = {"multilabel": True}
+
+
+class TestMultilabel(HeadConformance):
+    name = "multilabel"
+
+
+class TestRegression(HeadConformance):
+    name = "regression"
+
+
+class TestForecast(HeadConformance):
+    name = "forecast"
+
+
+class TestForecastWithHiddenLayers(HeadConformance):
+    name = "forecast"
+    options: ClassVar = {"hidden": (16, 8)}

@@ -1,62 +1,157 @@
-"""Labels as numbers: what a head is asked to predict."""
+"""Labels and numbers of rows as tensors: what a head is asked to predict."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from vidcore.data._cells import LABEL, cells, number, point, points
 from vidcore.data.manifest import Row
 from vidcore.errors import DataError
 
 SEPARATOR = "|"
 """Between the labels of one row, where a head takes several."""
 
+TargetKind = Literal["class", "multilabel", "value", "position"]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Targets:
-    """Targets of rows and the names of the classes, in the order of their indices.
+    """Targets of rows.
 
-    values    (N,) int64 class indices, or (N, C) int64 in {0, 1} with several labels a row
+    classes   names of the classes, in the order of their indices; none where targets are numbers
+    values    class: (N,) int64 class indices; multilabel: (N, C) int64 in {0, 1}; value: (N, columns) float32;
+              position: (N, horizons, coordinates) float32
+    names     of the columns, or of the horizons, counted from 1
     """
 
     classes: tuple[str, ...]
     values: Tensor
+    kind: TargetKind = "class"
+    names: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.values)
 
     def counts(self, rows: Sequence[int]) -> tuple[int, ...]:
-        """How many of the rows at these positions each class has."""
+        """How many of the rows at these positions each class has; nothing where targets are numbers."""
+        if not self.classes:
+            return ()
         chosen = self.values[list(rows)]
         if chosen.dim() == 2:
             return tuple(int(count) for count in chosen.sum(0))
         return tuple(torch.bincount(chosen, minlength=len(self.classes)).tolist())
 
+    def facts(self, rows: Sequence[int]) -> dict[str, Any]:
+        """What a head is told that trains on the rows at these positions: the arguments of ``TargetInfo``."""
+        known = {"kind": self.kind, "classes": self.classes, "counts": self.counts(rows), "rows": len(rows)}
+        if self.classes:
+            return known
+        chosen = self.values[list(rows)].double().flatten(1)
+        mean, std = chosen.mean(0), chosen.std(0, correction=0)
+        shape = tuple(self.values.shape[1:])
+        return {**known, "shape": shape, "names": self.names, "mean": tuple(mean.tolist()), "std": tuple(std.tolist())}
 
-def class_targets(rows: Sequence[Row], classes: Sequence[str] | None = None) -> Targets:
+
+def targets_for(
+    kind: str, rows: Sequence[Row], options: object = None, classes: Sequence[str] | None = None
+) -> Targets:
+    """Targets of the kind that a head predicts, from the columns that its options name.
+
+    Args:
+        kind: ``class``, ``multilabel``, ``value`` or ``position``: the head spec's ``targets``.
+        rows: with their extra columns.
+        options: the head's options; ``column``, ``columns``, ``origin`` and ``multilabel`` are read where it has them.
+        classes: the classes a trained model knows; by default those of the rows.
+
+    Raises:
+        DataError: a column is missing, a value is not what the kind needs, a label is not among ``classes``.
+    """
+    column = str(getattr(options, "column", LABEL))
+    if kind == "multilabel" or getattr(options, "multilabel", False):
+        return multilabel_targets(rows, classes, column=column)
+    match kind:
+        case "class":
+            return class_targets(rows, classes, column=column)
+        case "value":
+            return value_targets(rows, tuple(getattr(options, "columns", (column,))))
+        case "position":
+            return position_targets(rows, column, origin=getattr(options, "origin", None))
+    raise DataError(f"a manifest holds no {kind!r} targets; it can hold class, multilabel, value and position targets")
+
+
+def class_targets(rows: Sequence[Row], classes: Sequence[str] | None = None, *, column: str = LABEL) -> Targets:
     """One class per row; the classes are the labels in sorted order, unless they are given.
 
     Raises:
-        DataError: a label that is not among the given classes.
+        DataError: a row without a label, or a label that is not among the given classes.
     """
-    labels = [str(row.label) for row in rows]
+    labels = [str(cell) for cell in cells(rows, column)]
     names = tuple(classes) if classes is not None else tuple(sorted(set(labels)))
-    index = {name: number for number, name in enumerate(names)}
+    index = {name: place for place, name in enumerate(names)}
     _refuse_unknown(Counter(label for label in labels if label not in index), names)
     return Targets(names, torch.tensor([index[label] for label in labels], dtype=torch.int64))
 
 
-def multilabel_targets(rows: Sequence[Row], classes: Sequence[str] | None = None) -> Targets:
+def multilabel_targets(rows: Sequence[Row], classes: Sequence[str] | None = None, *, column: str = LABEL) -> Targets:
     """Several classes per row, separated by ``|`` in its label; otherwise as ``class_targets``."""
-    labels = [[part.strip() for part in str(row.label).split(SEPARATOR) if part.strip()] for row in rows]
+    labels = [[part.strip() for part in str(cell).split(SEPARATOR) if part.strip()] for cell in cells(rows, column)]
     names = tuple(classes) if classes is not None else tuple(sorted({label for row in labels for label in row}))
-    index = {name: number for number, name in enumerate(names)}
+    index = {name: place for place, name in enumerate(names)}
     _refuse_unknown(Counter(label for row in labels for label in row if label not in index), names)
     values = torch.zeros(len(rows), len(names), dtype=torch.int64)
-    for number, row in enumerate(labels):
-        values[number, [index[label] for label in row]] = 1
-    return Targets(names, values)
+    for place, row in enumerate(labels):
+        values[place, [index[label] for label in row]] = 1
+    return Targets(names, values, "multilabel")
+
+
+def value_targets(rows: Sequence[Row], columns: Sequence[str] = (LABEL,)) -> Targets:
+    """Numbers of one or several columns, (N, columns) float32.
+
+    Raises:
+        DataError: a column is missing, or a cell is not a finite number; the rows are named.
+    """
+    values = [
+        [number(cell, row, column) for row, cell in zip(rows, cells(rows, column), strict=True)] for column in columns
+    ]
+    return Targets((), torch.tensor(values, dtype=torch.float32).T.contiguous(), "value", tuple(columns))
+
+
+def position_targets(rows: Sequence[Row], column: str, *, origin: str | None = None) -> Targets:
+    """Positions after the video, (N, horizons, coordinates) float32, from cells such as ``[[0.1, 0.5], [0.2, 0.5]]``.
+
+    Args:
+        rows: with their extra columns; every row has the same number of steps and coordinates.
+        column: its cells are lists of positions, one per step ahead, in JSON or as JSON Lines holds them.
+        origin: column with the position from which those are counted, ``[0.1, 0.4]``.
+
+    Raises:
+        DataError: a column is missing, a cell is not of that form, or rows differ in their number of steps.
+    """
+    ahead = [points(cell, row, column) for row, cell in zip(rows, cells(rows, column), strict=True)]
+    shapes = Counter((len(steps), len(steps[0])) for steps in ahead)
+    if len(shapes) > 1:
+        (usual, _), (other, count) = shapes.most_common(2)
+        raise DataError(
+            f"column {column!r}: most rows have {usual[0]} positions of {usual[1]} coordinates, {count} have "
+            f"{other[0]} of {other[1]}; a head predicts the same number of each for every row"
+        )
+    values = torch.tensor(ahead, dtype=torch.float32).reshape(len(ahead), *next(iter(shapes), (0, 0)))
+    if origin is not None:
+        start = [
+            point(cell, row, origin, values.shape[2])
+            for row, cell in zip(
+                rows, cells(rows, origin, "for positions as they are, head.options.origin=null"), strict=True
+            )
+        ]
+        values = values - torch.tensor(start, dtype=torch.float32).reshape(len(start), 1, -1)
+    return Targets((), values, "position", tuple(str(step + 1) for step in range(values.shape[1])))
 
 
 def _refuse_unknown(unknown: Counter[str], classes: Sequence[str]) -> None:

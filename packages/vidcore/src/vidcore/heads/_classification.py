@@ -10,8 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vidcore.catalog import HeadSpec
-from vidcore.errors import ConfigError, WiringError
+from vidcore.errors import ConfigError
 from vidcore.features import ReadoutInfo
+from vidcore.heads._layers import check_labels, refuse_steps
+from vidcore.heads._multilabel import multilabel_metrics, smoothed
 from vidcore.heads.base import Head, TargetInfo
 from vidcore.heads.config import ClassificationConfig
 
@@ -24,7 +26,7 @@ class Classification(Head):
 
     Input   (B, K); a readout that gives (B, T, K) is refused
     Output  ``logits`` (B, C)
-    Targets (B,) int64 class indices, or (B, C) in {0, 1} with ``multilabel``
+    Targets (B,) int64 class indices, or (B, C) in {0, 1} with ``multilabel``; of mixed clips (B, C) shares in [0, 1]
 
     Raises:
         WiringError: the readout answers per step, the data has fewer than two classes, or its targets
@@ -39,10 +41,8 @@ class Classification(Head):
         self, spec: HeadSpec, config: ClassificationConfig, features: ReadoutInfo, targets: TargetInfo
     ) -> None:
         super().__init__(replace(spec, targets="multilabel") if config.multilabel else spec, config, features, targets)
-        if features.per_step:
-            raise WiringError(f"head {spec.name!r} reads one vector per clip; the readout gives one per step")
-        if len(targets.classes) < 2:
-            raise WiringError(f"head {spec.name!r} needs at least two classes; the data has {list(targets.classes)}")
+        refuse_steps(features, spec.name)
+        check_labels(targets, spec.name)
         self.dropout = nn.Dropout(config.dropout)
         self.linear = nn.Linear(features.dim, len(targets.classes))
         self.register_buffer("weight", self._class_weights(), persistent=False)
@@ -56,8 +56,7 @@ class Classification(Head):
         logits = outputs["logits"].float()
         smoothing = self.config.label_smoothing
         if self.config.multilabel:
-            soft = targets.to(logits.dtype) * (1 - smoothing) + 0.5 * smoothing
-            return F.binary_cross_entropy_with_logits(logits, soft, weight=self.weight)
+            return F.binary_cross_entropy_with_logits(logits, smoothed(targets, smoothing), weight=self.weight)
         return F.cross_entropy(logits, targets, weight=self.weight, label_smoothing=smoothing)
 
     def loss_weight(self, targets: Tensor) -> float | Tensor:
@@ -69,22 +68,12 @@ class Classification(Head):
 
     def metrics(self) -> MetricCollection:
         """Accuracy and macro F1; mean average precision and macro F1 with ``multilabel``."""
-        from torchmetrics import MetricCollection
-        from torchmetrics.classification import (
-            MulticlassAccuracy,
-            MulticlassF1Score,
-            MultilabelAveragePrecision,
-            MultilabelF1Score,
-        )
-
         classes = len(self.targets.classes)
         if self.config.multilabel:
-            return MetricCollection(
-                {
-                    "mean_average_precision": MultilabelAveragePrecision(classes),
-                    "macro_f1": MultilabelF1Score(classes, average="macro"),
-                }
-            )
+            return multilabel_metrics(classes)
+        from torchmetrics import MetricCollection
+        from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+
         return MetricCollection(
             {
                 "accuracy": MulticlassAccuracy(classes, average="micro"),

@@ -25,12 +25,22 @@ class TargetInfo:
     """What there is to predict, known from the data before training.
 
     ``classes`` are the class names in the order of their indices, and ``counts`` how many training
-    rows each has.
+    rows each has. Numbers have a ``shape`` instead: (columns,) of values, (horizons, coordinates) of positions.
     """
 
-    kind: Literal["class", "multilabel", "position", "count"]
+    kind: Literal["class", "multilabel", "value", "position", "count"]
     classes: tuple[str, ...] = ()
     counts: tuple[int, ...] = ()
+    rows: int = 0
+    """Training rows; 0 where it is not known."""
+    shape: tuple[int, ...] = ()
+    """Shape of one row's target, where targets are numbers."""
+    names: tuple[str, ...] = ()
+    """Names along the first axis of ``shape``: of columns, of horizons."""
+    mean: tuple[float, ...] = ()
+    """Mean over the training rows of every number of a target, flattened; empty where it is not known."""
+    std: tuple[float, ...] = ()
+    """Their standard deviations over the training rows."""
 
 
 class Head(nn.Module, ABC):

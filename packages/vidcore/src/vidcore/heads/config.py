@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -12,6 +12,9 @@ from vidcore.config import HeadConfig
 class ClassificationConfig(HeadConfig):
     """Options of ``classification``."""
 
+    column: str = "label"
+    """Column of the manifest that holds the labels."""
+
     dropout: float = Field(0.0, ge=0, lt=1)
     """Dropout before the linear layer."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
@@ -19,3 +22,42 @@ class ClassificationConfig(HeadConfig):
     """Weights of the classes in the loss: inverse training frequency, or one number per class in order."""
     multilabel: bool = False
     """Several labels per clip: sigmoid and binary cross-entropy instead of softmax."""
+
+
+class MultilabelConfig(HeadConfig):
+    """Options of ``multilabel``."""
+
+    column: str = "label"
+    """Column of the manifest that holds the labels of a row, separated by ``|``."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout before the linear layer."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    positive_weights: Literal["none", "balanced"] = "none"
+    """balanced: a label's positives weigh as many times more as they are rarer than its negatives."""
+
+
+class RegressionConfig(HeadConfig):
+    """Options of ``regression``."""
+
+    columns: tuple[str, ...] = Field(("label",), min_length=1)
+    """Columns of the manifest that hold the numbers to predict."""
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    """Widths of hidden layers; none: linear."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout before every linear layer."""
+    loss: Literal["mse", "huber", "l1"] = "mse"
+    """In units of the columns' standard deviations; huber is linear beyond one of them."""
+
+
+class ForecastConfig(HeadConfig):
+    """Options of ``forecast``."""
+
+    column: str = "future_positions"
+    """Column of the manifest that holds the positions after the video: ``[[x, y], ...]``, one per step."""
+    origin: str | None = "last_position"
+    """Column with the position ``[x, y]`` last seen, from which the future ones are counted; null: they are predicted
+    as they are."""
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    """Widths of hidden layers; none: linear."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout before every linear layer."""

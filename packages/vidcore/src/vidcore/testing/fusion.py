@@ -117,7 +117,7 @@ class FusionConformance(ModuleConformance):
         the slower one first: resampling blends neighbours, padded or not. Rows are padded by other lengths.
         """
         shared = {name: replace(info, stride=(1, *info.stride[1:])) for name, info in self.streams.items()}
-        for streams in (shared, dict(self.streams), dict(reversed(self.streams.items()))):
+        for streams in (shared, dict(self.streams), dict(reversed(list(self.streams.items())))):
             torch.manual_seed(0)
             module = awaken(self._fusion(self.config(), streams)).eval()
             # Frames that are real: the last steps of each stream begin before, on and after the last of them.

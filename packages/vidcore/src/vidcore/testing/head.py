@@ -13,7 +13,7 @@ from vidcore.catalog import Kind, load_target
 from vidcore.errors import VidcoreError, WiringError
 from vidcore.features import ReadoutInfo
 from vidcore.heads.base import Head, TargetInfo
-from vidcore.testing._targets import TARGET_KINDS, target_info
+from vidcore.testing._targets import TARGET_KINDS, numbers, target_info
 from vidcore.testing.component import fail
 from vidcore.testing.module import ModuleConformance
 
@@ -25,7 +25,7 @@ class HeadConformance(ModuleConformance):
     """Every check of a head; ``class TestClassification(HeadConformance): name = "classification"`` is enough.
 
     ``features`` is what the readout gives, by default one vector per clip, or one per step where the head
-    refuses that. Heads for positions or counts also say how their targets look: ``right_targets``.
+    refuses that. Heads for counts also say how their targets look: ``right_targets``.
     """
 
     kind: ClassVar[Kind] = "head"
@@ -58,8 +58,12 @@ class HeadConformance(ModuleConformance):
         return torch.randn(self.rows, *steps, module.features.dim, generator=generator)
 
     def right_targets(self, module: Head) -> Tensor:
-        """The targets of the rows: class indices (rows,), or {0, 1} (rows, C) for several labels a clip."""
+        """The targets of the rows: class indices (rows,), {0, 1} (rows, C) for several labels a clip, or numbers
+        (rows, *shape) of a head that is told the shape of its targets.
+        """
         classes = len(module.targets.classes)
+        if module.targets.shape:
+            return numbers(module.targets, self.rows)
         if module.targets.kind not in ("class", "multilabel"):
             fail(f"the suite of a head for {module.targets.kind} targets defines right_targets(self, module)")
         if module.targets.kind == "class":

@@ -159,3 +159,30 @@ def test_any_length_and_size(frames, size):
 def test_bad_numbers_are_refused(arguments, message):
     with pytest.raises(DataError, match=message):
         render_clip(**{"seed": 0, "index": 0, **arguments})
+
+
+@pytest.mark.parametrize("frames", [4, 5, 16, 40])
+def test_the_future_continues_the_path(frames):
+    """Its formula gives the clip's own positions, and the frames of a longer clip that holds the same motion."""
+    for scene in [draw_scene(1, index, frames=frames) for index in range(60)]:
+        inside = scene.path.place(np.arange(frames, dtype=float))
+        assert np.allclose(inside, scene.path.positions, atol=1e-12)
+        ideal = evaluate(scene.path.equation, frames)
+        assert np.allclose(inside, ideal, atol=1e-5)
+        pixels, depth = scene.camera.project(scene.path.place(np.arange(frames, frames + frames // 2, dtype=float)))
+        assert np.array_equal(scene.future, pixels) and scene.future.shape == (frames // 2, 2)
+        assert depth.min() > 0, "in front of the camera"
+        assert np.round(scene.future, 4).tolist() == scene.metadata()["future_positions_pixels"]
+
+
+def test_the_future_starts_where_the_clip_ends():
+    """The first step ahead goes on as the last ones in the clip did: no jump, no turn that the motion has not."""
+    for scene in [draw_scene(2, index, frames=40) for index in range(40)]:
+        ideal, _ = scene.camera.project(scene.path.positions)
+        steps = np.diff(np.concatenate([ideal, scene.future]), axis=0)
+        turn = np.linalg.norm(np.diff(steps, axis=0), axis=1)
+        assert turn[38:40].max() <= 1.5 * turn[:38].max() + 1e-6
+
+
+def test_very_short_clips_are_not_continued():
+    assert draw_scene(1, 0, frames=3).future.shape == (0, 2)

@@ -246,3 +246,37 @@ def test_bad_arguments_are_refused_before_anything_is_written(tmp_path, argument
     with pytest.raises(DataError, match=message):
         generate_trajectories(**{"out": tmp_path / "s", "n": 4, **arguments})
     assert not (tmp_path / "s").exists()
+
+
+def test_the_manifest_tells_where_the_object_will_be(made):
+    report, _ = made
+    with report.manifest.open(newline="") as text:
+        rows = list(csv.DictReader(text))
+    lines = [json.loads(line) for line in report.metadata.read_text().splitlines()]
+    for row, line in zip(rows, lines, strict=True):
+        ahead = np.array(json.loads(row["future_positions"]))
+        assert ahead.shape == (4, 2), "half as many frames as the clip has"
+        assert np.allclose(ahead * 32, line["future_positions_pixels"], atol=1e-3)
+        assert np.allclose(
+            np.array(json.loads(row["last_position"])) * 32, line["image_positions_pixels"][-1], atol=1e-3
+        )
+
+
+def test_a_set_of_an_earlier_version_gets_the_columns_it_lacks(made, tmp_path):
+    report, files = made
+    out = tmp_path / "set"
+    generate_trajectories(out, **SET)
+    video = (out / "videos/000000.mp4").stat().st_mtime_ns
+    (out / "manifest.csv").write_text("video,label,index\n")
+    old = [{k: v for k, v in json.loads(line).items() if k != "future_positions_pixels"} for line in
+           report.metadata.read_text().splitlines()]  # fmt: skip
+    (out / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in old))
+    assert generate_trajectories(out, **SET).written == 0
+    assert contents(out) == files
+    assert (out / "videos/000000.mp4").stat().st_mtime_ns == video
+    # Interrupted, its chunks lack them too.
+    (out / "manifest.csv").unlink()
+    (out / ".chunks").mkdir()
+    (out / ".chunks/000000.jsonl").write_text("".join(json.dumps(line) + "\n" for line in old[:64]))
+    generate_trajectories(out, **SET)
+    assert contents(out) == files

@@ -27,6 +27,7 @@ class Path:
         equation: the formula and its parameters, ready for JSON.
         axis: (3,) unit vector the allowed views are measured from: the normal of the plane of a circle or a
             parabola, the axis of a helix, the direction of a line.
+        place: world positions (n, 3) at any frame numbers (n,), those after the clip among them.
         view_degrees: smallest and largest angle between the viewing direction and ``axis``, at most 90. Outside it
             a circle or a parabola seen edge-on is a line, a helix seen end-on is a circle and a line is a point.
     """
@@ -36,6 +37,7 @@ class Path:
     equation: dict[str, Any]
     axis: Array
     view_degrees: tuple[float, float]
+    place: Callable[[Array], Array]
 
 
 def draw_path(label: str, frames: int, rng: np.random.Generator) -> Path:
@@ -54,12 +56,16 @@ def _linear(frames: int, rng: np.random.Generator) -> Path:
     velocity = rng.uniform(2.0, 3.0) * direction
     start = -velocity / 2
     positions = start + _fraction(frames)[:, None] * velocity
+
+    def place(t: Array) -> Array:
+        return np.asarray(start + t[:, None] / (frames - 1) * velocity)
+
     equation = {
         "form": "p(s) = start + s velocity, s = t / (T - 1)",
         "start": _list(start),
         "velocity": _list(velocity),
     }
-    return Path("linear", positions, equation, direction, (45.0, 90.0))
+    return Path("linear", positions, equation, direction, (45.0, 90.0), place)
 
 
 def _circular(frames: int, rng: np.random.Generator) -> Path:
@@ -67,13 +73,18 @@ def _circular(frames: int, rng: np.random.Generator) -> Path:
     # A whole turn over T frames, the last one short of the first: the mean of the positions is the centre.
     angle = phase + 2 * np.pi * turns * np.arange(frames) / frames
     positions = np.stack([radius * np.cos(angle), radius * np.sin(angle), np.zeros(frames)], axis=1)
+
+    def place(t: Array) -> Array:
+        a = phase + 2 * np.pi * turns * t / frames
+        return np.stack([radius * np.cos(a), radius * np.sin(a), np.zeros(len(t))], axis=1)
+
     equation = {
         "form": "p(t) = (radius cos a, radius sin a, 0), a = phase + 2 pi turns t / T",
         "radius": round(radius, 6),
         "turns": turns,
         "phase": round(phase, 6),
     }
-    return Path("circular", positions, equation, np.array([0.0, 0.0, 1.0]), (0.0, 55.0))
+    return Path("circular", positions, equation, np.array([0.0, 0.0, 1.0]), (0.0, 55.0), place)
 
 
 def _helical(frames: int, rng: np.random.Generator) -> Path:
@@ -84,6 +95,11 @@ def _helical(frames: int, rng: np.random.Generator) -> Path:
     angle = phase + 2 * np.pi * turns * np.arange(frames) / frames
     height = rise * (_fraction(frames) - 0.5)
     positions = np.stack([radius * np.cos(angle), radius * np.sin(angle), height], axis=1)
+
+    def place(t: Array) -> Array:
+        a = phase + 2 * np.pi * turns * t / frames
+        return np.stack([radius * np.cos(a), radius * np.sin(a), rise * (t / (frames - 1) - 0.5)], axis=1)
+
     equation = {
         "form": "p(t) = (radius cos a, radius sin a, rise (t / (T - 1) - 1/2)), a = phase + 2 pi turns t / T",
         "radius": round(radius, 6),
@@ -91,7 +107,7 @@ def _helical(frames: int, rng: np.random.Generator) -> Path:
         "phase": round(phase, 6),
         "rise": round(rise, 6),
     }
-    return Path("helical", positions, equation, np.array([0.0, 0.0, 1.0]), (50.0, 90.0))
+    return Path("helical", positions, equation, np.array([0.0, 0.0, 1.0]), (50.0, 90.0), place)
 
 
 def _parabolic(frames: int, rng: np.random.Generator) -> Path:
@@ -103,6 +119,11 @@ def _parabolic(frames: int, rng: np.random.Generator) -> Path:
     since_apex = _fraction(frames)[:, None] - apex_time
     apex = np.array([0.0, 0.0, gravity / 16])
     positions = apex + since_apex * speed * forward - 0.5 * gravity * since_apex**2 * np.array([0.0, 0.0, 1.0])
+
+    def place(t: Array) -> Array:
+        since = t[:, None] / (frames - 1) - apex_time
+        return np.asarray(apex + since * speed * forward - 0.5 * gravity * since**2 * np.array([0.0, 0.0, 1.0]))
+
     equation = {
         "form": "p(s) = apex + (s - apex_time) velocity - (s - apex_time)^2 (0, 0, gravity / 2), s = t / (T - 1)",
         "apex": _list(apex),
@@ -111,7 +132,7 @@ def _parabolic(frames: int, rng: np.random.Generator) -> Path:
         "gravity": round(gravity, 6),
     }
     normal = np.array([-forward[1], forward[0], 0.0])
-    return Path("parabolic", positions, equation, normal, (0.0, 50.0))
+    return Path("parabolic", positions, equation, normal, (0.0, 50.0), place)
 
 
 _DRAW: dict[str, Callable[[int, np.random.Generator], Path]] = {

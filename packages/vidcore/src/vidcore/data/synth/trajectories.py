@@ -15,6 +15,8 @@ from vidcore.errors import DataError
 
 MIN_FRAMES = 2
 MIN_SIZE = 16
+# Shorter clips are not continued: a step would be so long that an object could end up behind the camera.
+MIN_CONTINUED = 4
 
 # One stream of random numbers for each purpose, so that how many numbers a motion consumes cannot reach the look.
 _LABEL, _MOTION, _LOOK, _JITTER, _PIXELS = range(5)
@@ -32,6 +34,8 @@ class Scene:
         world: (T, 3) world positions, the path with its jitter.
         image: (T, 2) centre of the object in pixels, x then y; a frame spans 0 to ``size``.
         radii: (T,) apparent radius in pixels.
+        future: (T // 2, 2) where the centre will be in the frames after the clip, on the path itself, whose jitter
+            nothing could predict; it may leave the picture. Empty for clips of fewer than 4 frames.
         camera: the camera that sees it.
         look: its appearance.
     """
@@ -43,6 +47,7 @@ class Scene:
     world: Array
     image: Array
     radii: Array
+    future: Array
     camera: Camera
     look: Appearance
 
@@ -57,6 +62,7 @@ class Scene:
             "world_positions": np.round(self.world, 6).tolist(),
             "image_positions_pixels": np.round(self.image, 4).tolist(),
             "image_radii_pixels": np.round(self.radii, 4).tolist(),
+            "future_positions_pixels": np.round(self.future, 4).tolist(),
             "equation": self.path.equation,
             "camera": self.camera.to_json(),
             "appearance": self.look.to_json(),
@@ -87,7 +93,9 @@ def draw_scene(seed: int, index: int, *, frames: int = 16, size: int = 64) -> Sc
     image, depth = camera.project(world)
     # The ball's size in the world is whatever makes it ``look.radius`` wide in the average frame; the class has no say.
     radii = look.radius * size * (1 / depth) / np.mean(1 / depth)
-    return Scene(seed, index, size, path, world, image, radii, camera, look)
+    after = np.arange(frames, frames + (frames // 2 if frames >= MIN_CONTINUED else 0), dtype=np.float64)
+    future, _ = camera.project(path.place(after))
+    return Scene(seed, index, size, path, world, image, radii, future, camera, look)
 
 
 def render_scene(scene: Scene) -> NDArray[np.uint8]:

@@ -20,6 +20,7 @@ from typing import Any
 
 from vidcore.data.synth.encode import encode_clip
 from vidcore.data.synth.paths import LABELS
+from vidcore.data.synth.table import FUTURE, columns, is_current, row_of
 from vidcore.data.synth.trajectories import (
     check_clip_arguments,
     check_number,
@@ -54,7 +55,9 @@ class SynthReport:
 
     Attributes:
         out: the folder.
-        manifest: CSV with columns ``video,label,index``; video paths are relative to it.
+        manifest: CSV with columns ``video,label,index``, and ``last_position`` and ``future_positions`` of clips of 4
+            frames or more: the centre of the object in the last frame, ``[x, y]``, and in the T // 2 frames after it,
+            ``[[x, y], ...]``, as shares of the picture's width and height. Video paths are relative to it.
         metadata: JSONL, one line a clip in the order of the manifest.
         clips: number of clips in the set.
         per_label: number of clips of each class.
@@ -117,7 +120,7 @@ def generate_trajectories(
     parameters = SynthParameters(seed=int(seed), frames=int(frames), size=int(size), fps=int(fps))
     try:
         written = _claim_and_fill(out, int(n), parameters, workers, progress)
-        counts = _finish(out, int(n), seed)
+        counts = _finish(out, int(n), parameters)
     except OSError as error:
         hint = "free some space" if error.errno == errno.ENOSPC else "make the folder writable"
         raise DataError(
@@ -135,7 +138,11 @@ def _claim_and_fill(
 ) -> int:
     known = _claim(out, n, parameters)
     present = {entry.name for entry in (out / "videos").iterdir() if entry.stat().st_size > 0}
-    if known == n and (out / "manifest.csv").exists() and all(_name(i) in present for i in range(n)):
+    if (
+        known == n
+        and is_current(out / "manifest.csv", parameters.frames)
+        and all(_name(i) in present for i in range(n))
+    ):
         if progress:
             progress(n, n)
         return 0
@@ -196,7 +203,9 @@ def _is_done(out: Path, chunk: range, present: set[str]) -> bool:
     if not all(_name(i) in present for i in chunk) or not path.exists():
         return False
     with path.open("rb") as lines:  # of a set that was smaller, the last chunk was shorter
-        return sum(1 for _ in lines) == len(chunk)
+        kept = [FUTURE.encode() in line for line in lines]
+    # Earlier versions wrote less about the same videos.
+    return len(kept) == len(chunk) and all(kept)
 
 
 def _run(
@@ -248,9 +257,9 @@ def _make_chunk(out: Path, chunk: range, parameters: SynthParameters, missing: l
     return len(wanted)
 
 
-def _finish(out: Path, n: int, seed: int) -> dict[str, int]:
+def _finish(out: Path, n: int, parameters: SynthParameters) -> dict[str, int]:
     """Joins the chunks' metadata and writes the manifest, unless they are there; returns the clips of each class."""
-    labels = [clip_label(seed, index) for index in range(n)]
+    labels = [clip_label(parameters.seed, index) for index in range(n)]
     manifest = out / "manifest.csv"
     if not manifest.exists():
         metadata, part = out / "metadata.jsonl", out / "metadata.jsonl.part"
@@ -261,8 +270,9 @@ def _finish(out: Path, n: int, seed: int) -> dict[str, int]:
         part.replace(metadata)
         text = io.StringIO(newline="")
         rows = csv.writer(text, lineterminator="\n")
-        rows.writerow(["video", "label", "index"])
-        rows.writerows([f"videos/{_name(i)}", label, i] for i, label in enumerate(labels))
+        rows.writerow(columns(parameters.frames))
+        with metadata.open(encoding="utf-8") as lines_of_all:
+            rows.writerows(row_of(json.loads(line)) for line in lines_of_all)
         _write(manifest, text.getvalue().encode())
     shutil.rmtree(out / ".chunks", ignore_errors=True)
     return {label: labels.count(label) for label in LABELS}
