@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def cache_dir(kind: str) -> Path:
     """``$VIDCORE_CACHE/<kind>``, by default ``~/.cache/vidcore/<kind>``: weights, features, runtimes. Not created."""
+    from pathlib import Path
+
+    return Path(cache_path(kind))
+
+
+def cache_path(kind: str) -> str:
+    """The folder of ``cache_dir`` as text, for a start that cannot afford to import pathlib."""
     own = os.environ.get("VIDCORE_CACHE")
     shared = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(own or f"{shared}/vidcore").expanduser() / kind
+    return f"{os.path.expanduser(own or f'{shared}/vidcore')}/{kind}"  # noqa: PTH111  see above

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import pkgutil
 from typing import Any, Literal, NamedTuple
 
 from .tiny import Layout
-
-CATALOGUE = Path(__file__).with_name("catalogue.json")
-"""Written by ``python -m vidplug_timm.freeze``."""
 
 
 class Variant(NamedTuple):
@@ -37,7 +34,8 @@ class Variant(NamedTuple):
     """[tag, index into CLIPS, into LICENCES, into TRAINED_ON] of each published set."""
 
 
-_read = json.loads(CATALOGUE.read_bytes())
+# Written by ``python -m vidplug_timm.freeze``. Not by pathlib, whose import takes longer than reading the file.
+_read = json.loads(pkgutil.get_data(__name__, "catalogue.json") or b"")
 
 CLIPS: list[list[Any]] = _read["clips"]
 """[height, width, short side before the crop (0: both sides are resized), interpolation, mean, std]."""

@@ -6,12 +6,12 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 
 import pluggy
 
 from vidcore.catalog._hooks import GROUP, HOOKS, Hooks
+from vidcore.catalog._points import Point, installed_points
 from vidcore.catalog._specs import ComponentSpec
 from vidcore.errors import PluginError
 
@@ -31,11 +31,10 @@ class Plugin:
 
 def discover() -> list[Plugin]:
     """Every installed plugin, in the order of distribution and entry point names."""
-    found = {(_distribution(point), point.name): point for point in reversed(list(entry_points(group=GROUP)))}
-    return [load_entry_point(point) for _, point in sorted(found.items())]
+    return [load_entry_point(point) for point in installed_points(GROUP)]
 
 
-def load_entry_point(point: EntryPoint) -> Plugin:
+def load_entry_point(point: Point) -> Plugin:
     """Load one plugin; whatever goes wrong in it is kept as its ``error``."""
     started = time.perf_counter()
     specs: tuple[ComponentSpec, ...] = ()
@@ -48,8 +47,8 @@ def load_entry_point(point: EntryPoint) -> Plugin:
         error = _describe(exc)
     return Plugin(
         name=point.name,
-        distribution=_distribution(point),
-        version=point.dist.version if point.dist else "",
+        distribution=point.distribution,
+        version=point.version,
         module=point.value,
         load_seconds=time.perf_counter() - started,
         error=error,
@@ -98,7 +97,3 @@ def _checked(answer: object, hook: str, kind: str) -> Iterable[ComponentSpec]:
 
 def _describe(exc: BaseException) -> str:
     return f"{type(exc).__name__}: {exc}" if not isinstance(exc, PluginError) else str(exc)
-
-
-def _distribution(point: EntryPoint) -> str:
-    return point.dist.name if point.dist else "(no distribution)"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -140,6 +139,8 @@ class Registry:
 
 def closest(name: str, names: Iterable[str], count: int = 3) -> list[str]:
     """The names most like ``name``: whole, or by the part after the slash."""
+    import difflib
+
     names = list(names)
     by_variant = {n.rpartition("/")[2]: n for n in reversed(names)}
     near = difflib.get_close_matches(name, names, count, 0.6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -123,7 +124,7 @@ class ComponentSpec:
             )
         for label in ("target", "config"):
             value = getattr(self, label)
-            if not _TARGET.fullmatch(value):
+            if not _is_target(value):
                 raise PluginError(
                     f"{self.kind} {self.name!r}: {label} {value!r} is not of the form 'package.module:Name'"
                 )
@@ -134,6 +135,12 @@ class ComponentSpec:
     def family(self) -> str:
         """The part of the name before the slash."""
         return self.name.split("/", 1)[0]
+
+
+@functools.cache
+def _is_target(value: str) -> bool:
+    # A thousand variants of one plugin name the same class.
+    return _TARGET.fullmatch(value) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +200,7 @@ class HeadSpec(ComponentSpec):
 
     kind: ClassVar[Kind] = "head"
 
-    targets: Literal["class", "multilabel", "position", "count"] = "class"
+    targets: Literal["class", "multilabel", "value", "position", "count"] = "class"
     fitted: bool = False
 
 
