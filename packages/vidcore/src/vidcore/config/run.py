@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from vidcore.config.durations import seconds
 
 
 class _Section(BaseModel):
@@ -53,6 +54,10 @@ class DataConfig(_Section):
     """Corrupt videos: stop before training with the list of them all, or skip and count them."""
     workers: int | None = Field(None, ge=0)
     """Loader processes; by default one per core but one, at most 8."""
+    store: Path | None = None
+    """Feature store of frozen extractors; by default the one in the cache folder, which all runs share."""
+    runtime: Literal["eager", "compiled", "openvino", "auto"] = "eager"
+    """What runs frozen extractors when their features are stored; see vidcore benchmark."""
 
     @model_validator(mode="after")
     def _fractions_leave_training_rows(self) -> DataConfig:
@@ -121,12 +126,7 @@ class TrainConfig(_Section):
     @field_validator("time_budget", mode="before")
     @classmethod
     def _duration(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        parts = re.findall(r"(\d+(?:\.\d+)?)([hms])", value)
-        if not parts or "".join(number + unit for number, unit in parts) != value.replace(" ", ""):
-            raise ValueError("give seconds, or hours, minutes and seconds such as 2h, 90m, 1h30m")
-        return sum(float(number) * {"h": 3600, "m": 60, "s": 1}[unit] for number, unit in parts)
+        return seconds(value)
 
     @field_validator("devices")
     @classmethod

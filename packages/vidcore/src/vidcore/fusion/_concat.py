@@ -28,6 +28,11 @@ class Concat(Fusion):
         self.reference = reference_stream(self.streams, config.reference, spec.name)
 
     @property
+    def spatial(self) -> bool:
+        """Only where streams are brought to one grid."""
+        return len(self.streams) > 1
+
+    @property
     def output(self) -> FeatureInfo:
         """The reference's strides, all channels."""
         return replace(self.streams[self.reference], dim=sum(info.dim for info in self.streams.values()))

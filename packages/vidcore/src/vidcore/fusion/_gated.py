@@ -36,6 +36,11 @@ class GatedSum(Fusion):
         self.gate_logits = nn.Parameter(torch.zeros(len(self.streams)))
 
     @property
+    def spatial(self) -> bool:
+        """Only where streams are brought to one grid."""
+        return len(self.streams) > 1
+
+    @property
     def output(self) -> FeatureInfo:
         """The reference's strides, ``width`` channels."""
         return replace(self.streams[self.reference], dim=self.config.width)

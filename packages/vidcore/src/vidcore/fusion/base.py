@@ -33,6 +33,11 @@ class Fusion(nn.Module, ABC):
             raise WiringError(f"fusion {spec.name!r} needs at least one stream; name an extractor with --extractor")
 
     @property
+    def spatial(self) -> bool:
+        """Whether the answer depends on the grid (H, W) beyond its mean; where nothing does, only means are stored."""
+        return True
+
+    @property
     @abstractmethod
     def output(self) -> FeatureInfo:
         """Shape of the fused map."""

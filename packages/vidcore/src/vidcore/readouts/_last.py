@@ -24,6 +24,11 @@ class Last(Readout):
         super().__init__(declared(spec, config.causal), config, features)
 
     @property
+    def spatial(self) -> bool:
+        """No: it reads the spatial mean."""
+        return False
+
+    @property
     def output(self) -> ReadoutInfo:
         """The width of the features."""
         return ReadoutInfo(self.features.dim, self.config.causal)

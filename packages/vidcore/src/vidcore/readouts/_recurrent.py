@@ -41,6 +41,11 @@ class Recurrent(Readout):
         """The recurrent network, batch first."""
 
     @property
+    def spatial(self) -> bool:
+        """No: it reads the spatial mean."""
+        return False
+
+    @property
     def output(self) -> ReadoutInfo:
         """The width of the state."""
         return ReadoutInfo(self.config.width * (2 if self.config.bidirectional else 1), self.per_step)

@@ -43,6 +43,11 @@ class Transformer(Readout):
         self.norm = nn.LayerNorm(c.width)
 
     @property
+    def spatial(self) -> bool:
+        """No: it reads the spatial mean."""
+        return False
+
+    @property
     def output(self) -> ReadoutInfo:
         """``width`` channels."""
         return ReadoutInfo(self.config.width, self.per_step)

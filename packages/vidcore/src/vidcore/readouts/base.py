@@ -22,6 +22,11 @@ class Readout(nn.Module, ABC):
         self.features = features
 
     @property
+    def spatial(self) -> bool:
+        """Whether the answer depends on the grid (H, W) beyond its mean; where nothing does, only means are stored."""
+        return True
+
+    @property
     @abstractmethod
     def output(self) -> ReadoutInfo:
         """Shape of the result."""

@@ -1,16 +1,14 @@
-"""Features of frozen extractors, computed once and kept in memory for all epochs."""
+"""Features of frozen extractors, in main memory for all epochs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from vidcore.catalog import FeatureInfo
 from vidcore.features import FeatureMap
-from vidcore.model import VideoModel
-from vidcore.training.batches import Batch, BatchSource, in_order
+from vidcore.training.batches import Batch
 
 
 class EncodedClips:
@@ -40,37 +38,6 @@ class EncodedClips:
                 tuple(self._rows[number] for number in numbers),
                 features={name: taken(fmap, index) for name, fmap in self._maps.items()},
             )
-
-
-@torch.no_grad()
-def encode_once(
-    model: VideoModel,
-    encode: Callable[[Batch], Mapping[str, FeatureMap]],
-    source: BatchSource,
-    batch_size: int,
-    on_batch: Callable[[int], None] = lambda clips: None,
-) -> EncodedClips:
-    """Run the frozen extractors over every clip of ``source`` once.
-
-    ``encode`` maps a batch to the streams' maps on the device of the model; they are kept in main memory.
-    ``on_batch`` hears how many clips were encoded.
-    """
-    model.eval()
-    parts = []
-    for batch in source.batches(in_order(source, batch_size), 0):
-        maps = {name: fmap.detach().to("cpu") for name, fmap in encode(batch).items()}
-        parts.append(Batch(batch.targets, batch.mask, batch.rows, features=maps))
-        on_batch(len(batch))
-    return EncodedClips(parts)
-
-
-def feature_bytes(streams: Mapping[str, tuple[FeatureInfo, tuple[int, int, int]]], clips: int) -> int:
-    """Memory that the float32 maps of ``clips`` clips take; per stream its shape and (T, h, w) of its clip."""
-    total = 0
-    for info, (frames, height, width) in streams.values():
-        dim, steps, rows, columns = info.shape(frames, height, width)
-        total += 4 * dim * steps * rows * columns
-    return total * clips
 
 
 def _features(batch: Batch) -> Mapping[str, FeatureMap]:
