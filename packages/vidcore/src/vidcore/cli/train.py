@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ import click
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for run folders.  [default: runs]")
 @click.option("--name", help="Name of the run's folder.")
 @click.option("--folds", type=click.IntRange(2), metavar="K", help="Cross-validate: K models, every row tested once.")
+@click.option("--time-budget", metavar="TIME", help="Stop after 2h, 90m, 1h30m with the best model so far.")
 @click.option("--resume", "run", type=click.Path(path_type=Path), help="Go on with a run that was stopped.")
 @click.option("--force", is_flag=True, help="With --resume: although data or versions changed.")
 @click.option("--on-error", type=click.Choice(["stop", "skip"]), help="What to do about videos that cannot be read.")
@@ -34,6 +37,7 @@ def train(
     out: Path | None,
     name: str | None,
     folds: int | None,
+    time_budget: str | None,
     run: Path | None,
     force: bool,
     on_error: str | None,
@@ -48,18 +52,20 @@ def train(
     if run is not None:
         if choices or file or overrides:
             raise click.UsageError(
-                "--resume goes on with the run's own configuration: give no other option but --force"
+                "--resume goes on with the run's own configuration: give no other option but --force and --time-budget"
             )
-        _resume(run, force)
+        _resume(run, force, time_budget)
         return
     if force:
         raise click.UsageError("--force belongs to --resume")
     from vidcore.config import build_run_config
 
+    if time_budget is not None:
+        choices.setdefault("train", {})["time_budget"] = time_budget
     config = build_run_config(file, choices, overrides)
     from vidcore.training import train as start
 
-    _finish(start(config, show=True))
+    _carry_out(lambda: start(config, show=True))
 
 
 def _choices(
@@ -87,10 +93,31 @@ def _choices(
     return chosen
 
 
-def _resume(run: Path, force: bool) -> None:
+def _resume(run: Path, force: bool, time_budget: str | None) -> None:
+    from vidcore.config.durations import seconds
+
+    try:
+        budget = None if time_budget is None else float(seconds(time_budget))
+    except ValueError as exc:
+        raise click.BadParameter(str(exc), param_hint="--time-budget") from exc
     from vidcore.training import resume
 
-    _finish(resume(run, force=force, show=True))
+    _carry_out(lambda: resume(run, force=force, time_budget=budget, show=True))
+
+
+def _carry_out(start: Callable[[], Any]) -> None:
+    from vidcore.training import RunInterruptedError
+    from vidcore.training.device import is_first_process
+
+    try:
+        run = start()
+    except RunInterruptedError as exc:
+        # Of several processes that were stopped together one says so.
+        if is_first_process():
+            raise
+        sys.exit(exc.exit_code)
+    if is_first_process():
+        _finish(run)
 
 
 def _finish(run: Any) -> None:

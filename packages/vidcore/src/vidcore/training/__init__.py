@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vidcore.training.batches import TrainingData
+    from vidcore.training.callbacks import Callback
     from vidcore.training.interruption import RunInterruptedError
     from vidcore.training.job import resume, train
     from vidcore.training.run import RunFolder, create_run, open_run
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from vidcore.training.trainer import Trainer
 
 __all__ = [
+    "Callback",
     "Prediction",
     "RunFolder",
     "RunInterruptedError",
@@ -28,6 +30,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Callback": "callbacks",
     "Prediction": "trained",
     "RunFolder": "run",
     "RunInterruptedError": "interruption",

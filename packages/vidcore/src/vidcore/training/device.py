@@ -75,6 +75,11 @@ def _strategy(config: TrainConfig, precision: Precision, count: int) -> Any:
     return DDPStrategy(find_unused_parameters=True, timeout=_PATIENCE)
 
 
+def is_first_process() -> bool:
+    """Whether this is the one of several processes that speaks for them; alone, it is."""
+    return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
+
+
 def is_sharded(fabric: Fabric) -> bool:
     """Whether each process holds only a part of the model."""
     from lightning_fabric.strategies import ModelParallelStrategy

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -183,6 +184,9 @@ def _by_first(processes: Processes, make: Callable[[], T]) -> T:
         except VidcoreError as exc:
             failure = exc
     shared, failure = processes.from_first((made, failure))
+    if failure is not None and not processes.first:
+        # The first process says why.
+        sys.exit(failure.exit_code)
     if failure is not None or shared is None:
         raise failure or RunError("the first process made nothing")
     return shared

@@ -58,11 +58,15 @@ def _contexts(block: nn.Module) -> tuple[Any, Any]:
 @contextmanager
 def _statistics_kept(block: nn.Module) -> Iterator[None]:
     """Within the block normalisation layers do not count their batch again: the first forward did."""
-    layers = [layer for layer in block.modules() if isinstance(layer, _NormBase) and layer.track_running_stats]
+    layers = [layer for layer in block.modules() if isinstance(layer, _NormBase) and layer.training]
+    before = [layer.momentum for layer in layers]
     for layer in layers:
-        layer.track_running_stats = False
+        # The update is then r <- 1 r + 0 m; without the buffers other tensors would be saved than the first time.
+        layer.momentum = 0.0
     try:
         yield
     finally:
-        for layer in layers:
-            layer.track_running_stats = True
+        for layer, momentum in zip(layers, before, strict=True):
+            layer.momentum = momentum
+            if layer.num_batches_tracked is not None:
+                layer.num_batches_tracked.sub_(1)

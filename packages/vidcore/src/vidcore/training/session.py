@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +67,9 @@ class Session:
 
     def sources(self, splits: Splits, trainer: Trainer) -> dict[str, BatchSource]:
         """The batches of each part of ``splits``; ``trainer`` encodes what frozen extractors see once."""
-        return batch_sources(self.config, replace(self.data, splits=splits), trainer.model, trainer, self.progress)
+        # The first process extracts what the store lacks; the others find it there.
+        with self.fabric.rank_zero_first() if not trainer.processes.alone else nullcontext():
+            return batch_sources(self.config, replace(self.data, splits=splits), trainer.model, trainer, self.progress)
 
     def fresh_model(self, splits: Splits) -> VideoModel:
         """Another model in its initial state, for training on ``splits``; frozen extractors are shared."""
