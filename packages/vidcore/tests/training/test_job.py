@@ -9,6 +9,7 @@ import math
 import pytest
 import torch
 import yaml
+from vidcore.analysis import evaluate
 from vidcore.config import build_run_config, run_config
 from vidcore.data.manifest import Row, read_source, write_manifest
 from vidcore.errors import ConfigError, DataError, ManifestError, RunError, UnknownNameError
@@ -216,6 +217,30 @@ def test_frozen_extractors_are_encoded_once(tiny_config):
     assert run.read_results()["parameters"]["trained"] == 16 * 3 + 3
     last = torch.load(run.checkpoints / "last.pt", weights_only=True)
     assert set(last["model"]) == {"head.linear.weight", "head.linear.bias"}
+
+
+def test_numbers_are_learned_told_and_evaluated(tiny_config, brightness, tmp_path):
+    level = {"bright": 200, "dark": 40, "grey": 120}
+    rows = [
+        Row(row.video, extra={"level": level[row.label], "half": level[row.label] / 2})
+        for row in read_source(brightness)
+    ]
+    manifest = tmp_path / "levels.csv"
+    write_manifest(rows, manifest)
+    head = {"name": "regression", "options": {"columns": ["level", "half"]}}
+    run = train(tiny_config(data={"source": str(manifest)}, head=head, train={"epochs": 12}))
+    scores = run.read_results()["test"]["scores"]
+    assert scores["nrmse"]["value"] < 0.7
+    (told,) = load(run.root).predict([rows[0].video])
+    assert told.label is None
+    assert told.values[0] == pytest.approx(2 * told.values[1], rel=0.5)
+    again = evaluate(run.root).as_dict()
+    assert again["scores"]["nrmse"]["value"] == pytest.approx(scores["nrmse"]["value"], rel=1e-3)
+
+
+def test_a_column_that_the_manifest_does_not_have(tiny_config, brightness):
+    with pytest.raises(DataError, match="speed"):
+        train(tiny_config(head={"name": "regression", "options": {"columns": ["speed"]}}))
 
 
 def test_several_labels_a_clip(tiny_config, brightness, tmp_path):

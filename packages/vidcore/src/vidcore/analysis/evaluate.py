@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,15 @@ from vidcore.config import TrainConfig
 from vidcore.data.datasets import open_source
 from vidcore.data.inspect import inspect_source
 from vidcore.data.manifest import Row, read_source
-from vidcore.data.targets import class_targets, multilabel_targets
+from vidcore.data.targets import targets_for
 from vidcore.errors import RunError
-from vidcore.training.batches import Predictions
+from vidcore.training.batches import BatchSource, Predictions
 from vidcore.training.device import chosen_device
 from vidcore.training.loader import ClipLoader, ClipSplit
 from vidcore.training.progress import Progress
 from vidcore.training.results import judge_predictions
 from vidcore.training.run import RunFolder, open_run
+from vidcore.training.stored import storable, store_features
 from vidcore.training.trained import TrainedModel, load, sampling_of
 from vidcore.training.trainer import Trainer
 
@@ -95,13 +97,13 @@ def evaluate(
         rows = [row for number, row in enumerate(rows) if number not in bad]
         if not rows:
             raise RunError(f"{source}: no video of it can be read")
-        answers = _answers(model, rows, device, workers, progress)
+        answers = _answers(model, rows, folder.read_config().data.store, device, workers, progress)
     judged = judge_predictions(answers, model.targets, [row.group for row in rows])
     return Evaluation(source, judged, _mistakes(answers, rows, model), skipped)
 
 
 def _own_rows(run: RunFolder, split: str) -> tuple[str, list[Row]]:
-    rows = list(read_source(run.split))
+    rows = list(read_source(run.split, labels=False))
     chosen = [row for row in rows if row.split == split]
     if not chosen:
         there = ", ".join(sorted({str(row.split) for row in rows}))
@@ -113,7 +115,7 @@ def _other_rows(
     data: str, options: Mapping[str, Any] | None, split: str | None, progress: Progress
 ) -> tuple[str, list[Row]]:
     with progress.counting(f"preparing {data}") as told:
-        rows = list(open_source(data, options, told=told))
+        rows = list(open_source(data, options, told=told, labels=False))
     if split is None:
         return data, rows
     chosen = [row for row in rows if row.split == split]
@@ -123,20 +125,29 @@ def _other_rows(
 
 
 def _answers(
-    model: TrainedModel, rows: Sequence[Row], device: str, workers: int | None, progress: Progress
+    model: TrainedModel, rows: Sequence[Row], store: Path | None, device: str, workers: int | None, progress: Progress
 ) -> Predictions:
-    several = model.targets.kind == "multilabel"
-    targets = multilabel_targets(rows, model.classes) if several else class_targets(rows, model.classes)
-    sampling = sampling_of(model.config)
-    loader = ClipLoader(rows, targets.values, sampling, model.streams, size=model.config.data.size, workers=workers)
+    head = model.model.head
+    targets = targets_for(head.spec.targets, rows, head.config, model.classes or None)
+    sampling, every = sampling_of(model.config), range(len(rows))
     # The precision of the run where the device has it, so that the run's own test gives its own scores.
     config = TrainConfig(device=device, precision=model.facts.get("precision"))
     if config.precision == "16-mixed" and chosen_device(device) == "cpu":
         config = TrainConfig(device=device)
     trainer = Trainer(config, progress=progress)
     trainer.prepare(model.model)
+    source: BatchSource
+    if storable(model.model):
+        data = model.config.data.model_copy(update={"store": store, "workers": workers})
+        stored = store_features(
+            model.model, rows, every, targets.values, sampling, data, trainer.config.precision, progress
+        )
+        source = stored.part(every)
+    else:
+        loader = ClipLoader(rows, targets.values, sampling, model.streams, size=model.config.data.size, workers=workers)
+        source = ClipSplit(loader, every)
     progress.begin("evaluation", len(rows))
-    return trainer.predict(ClipSplit(loader, range(len(rows))), "evaluation")
+    return trainer.predict(source, "evaluation")
 
 
 def _mistakes(answers: Predictions, rows: Sequence[Row], model: TrainedModel) -> list[dict[str, Any]]:

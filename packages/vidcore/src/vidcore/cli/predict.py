@@ -18,7 +18,7 @@ from vidcore.cli._table import echo_table
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per video and line.")
 @click.pass_context
 def predict(ctx: click.Context, run: Path, videos: tuple[str, ...], top_k: int, device: str, as_json: bool) -> None:
-    """Name the most probable classes of each VIDEO, with probabilities.
+    """Name the most probable classes of each VIDEO, with probabilities; or give the numbers the model predicts.
 
     A video that cannot be read gets a line on standard error, the others their answer, and the exit code is 1.
     """
@@ -33,6 +33,8 @@ def predict(ctx: click.Context, run: Path, videos: tuple[str, ...], top_k: int, 
         if answer.error is not None:
             failed += 1
             click.echo(f"{click.style('error:', fg='red', bold=True)} {answer.error.splitlines()[0]}", err=True)
+        elif answer.values is not None and not as_json:
+            click.echo(f"{answer.video}: {json.dumps(answer.values)}")
         for rank, (label, chance) in enumerate(answer.top):
             rows.append([str(answer.video) if rank == 0 else "", f"{chance:.4f}", label])
     if rows and not as_json:

@@ -11,6 +11,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from vidcore.cache import cache_dir
 from vidcore.catalog import DatasetSpec, Registry, installed, load_target
 from vidcore.config import DatasetConfig, component_config
 from vidcore.data.config import TrajectoriesConfig
@@ -59,11 +60,6 @@ class Trajectories(NamedDataset):
         return report.manifest
 
 
-def cache_folder() -> Path:
-    """``$VIDCORE_CACHE``, or ``~/.cache/vidcore``."""
-    return Path(os.environ.get("VIDCORE_CACHE") or Path.home() / ".cache" / "vidcore")
-
-
 def open_source(
     source: str,
     options: Mapping[str, Any] | None = None,
@@ -71,10 +67,12 @@ def open_source(
     registry: Registry | None = None,
     workers: int = 1,
     told: Told | None = None,
+    labels: bool = True,
 ) -> Manifest:
     """The rows of a data set's name, a folder with one subfolder per class, or a CSV, TSV or JSONL manifest.
 
-    A data set's name wins over a folder of the same name; ``./name`` means the folder.
+    A data set's name wins over a folder of the same name; ``./name`` means the folder. Without ``labels`` rows
+    need none.
 
     Raises:
         ManifestError: there is no such thing, or it cannot be read as rows.
@@ -84,7 +82,7 @@ def open_source(
     registry = registry or installed()
     declared = {entry.spec.name for entry in registry.entries("dataset")}
     if source in declared:
-        return read_source(_prepared(registry.get(DatasetSpec, source), options or {}, workers, told))
+        return read_source(_prepared(registry.get(DatasetSpec, source), options or {}, workers, told), labels=labels)
     if options:
         raise ConfigError(f"data.options are for named data sets ({_names(declared)}); {source!r} is a path")
     if not Path(source).exists() and not _looks_like_path(source):
@@ -93,7 +91,7 @@ def open_source(
         raise ManifestError(
             f"no data set, folder or manifest named {source!r}; data sets: {_names(declared)}\n  {hint}"
         )
-    return read_source(source)
+    return read_source(source, labels=labels)
 
 
 def _prepared(spec: DatasetSpec, options: Mapping[str, Any], workers: int, told: Told | None) -> Path:
@@ -104,7 +102,7 @@ def _prepared(spec: DatasetSpec, options: Mapping[str, Any], workers: int, told:
             f"dataset {spec.name!r}: {spec.target} does not derive from vidcore.data.datasets.NamedDataset"
         )
     digest = hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:12]
-    folder = cache_folder() / "datasets" / f"{spec.name.replace('/', '-')}-{digest}"
+    folder = cache_dir("datasets") / f"{spec.name.replace('/', '-')}-{digest}"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as exc:

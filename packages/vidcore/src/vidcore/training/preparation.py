@@ -6,7 +6,7 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from vidcore.catalog import HeadSpec, Registry
 from vidcore.config import RunConfig, component_config
@@ -14,7 +14,7 @@ from vidcore.data.datasets import open_source
 from vidcore.data.inspect import DataReport, inspect_source
 from vidcore.data.manifest import SPLITS, Row, read_source, write_manifest
 from vidcore.data.splits import Splits, fold_splits, split_rows
-from vidcore.data.targets import Targets, class_targets, multilabel_targets
+from vidcore.data.targets import LABEL, Targets, targets_for
 from vidcore.heads.base import TargetInfo
 from vidcore.training.contents import OpenedData, opened
 from vidcore.training.files import replacing
@@ -46,7 +46,6 @@ class PreparedData:
     skipped: list[Skipped]
     source: OpenedData
     notes: tuple[str, ...] = ()
-    multilabel: bool = False
     folds: tuple[Splits, ...] = ()
 
     @property
@@ -56,8 +55,7 @@ class PreparedData:
 
     def told(self, splits: Splits) -> TargetInfo:
         """What a head that trains on these splits is told."""
-        kind: Literal["multilabel", "class"] = "multilabel" if self.multilabel else "class"
-        return TargetInfo(kind, self.targets.classes, self.targets.counts(splits.train))
+        return TargetInfo(**self.targets.facts(splits.train))
 
     @property
     def fold_of(self) -> dict[int, int]:
@@ -88,7 +86,7 @@ class PreparedData:
         home = {number: name for name, part in self.splits.named().items() for number in part}
         write_manifest(
             [
-                replace(row, video=row.video.absolute(), split=home[place], extra=self._where(place))
+                replace(row, video=row.video.absolute(), split=home[place], extra={**row.extra, **self._where(place)})
                 for place, row in enumerate(self.rows)
                 if place in home
             ],
@@ -131,7 +129,14 @@ def open_data(config: RunConfig, registry: Registry, progress: Progress) -> Open
     """
     workers = config.data.workers if config.data.workers else default_workers() + 1
     with progress.counting(f"preparing {config.data.source}") as told:
-        manifest = open_source(config.data.source, config.data.options, registry=registry, workers=workers, told=told)
+        manifest = open_source(
+            config.data.source,
+            config.data.options,
+            registry=registry,
+            workers=workers,
+            told=told,
+            labels=_reads_labels(config, registry),
+        )
     return opened(manifest)
 
 
@@ -149,11 +154,18 @@ def prepare_data(config: RunConfig, registry: Registry, source: OpenedData, prog
         report.raise_for_failures()
     kept = [number for number in range(len(manifest)) if number not in bad]
     rows = _together([manifest[number] for number in kept], report)
-    several = _multilabel(config, registry)
-    # Several labels a row are no strata: such rows are divided by their number only.
-    splits, folds = _divided([replace(row, label=None) for row in rows] if several else rows, config)
-    targets = multilabel_targets(rows) if several else class_targets(rows)
-    return PreparedData(rows, kept, targets, splits, _skipped(report), source, _notes(report), several, folds)
+    targets = _targets(config, registry, rows)
+    splits, folds = _divided(_strata(rows, targets), config)
+    return PreparedData(rows, kept, targets, splits, _skipped(report), source, _notes(report), folds)
+
+
+def _strata(rows: list[Row], targets: Targets) -> list[Row]:
+    """Rows whose label is the class they are divided by; several labels and numbers are no strata."""
+    if targets.kind != "class":
+        return [replace(row, label=None) for row in rows]
+    return [
+        replace(row, label=targets.classes[place]) for row, place in zip(rows, targets.values.tolist(), strict=True)
+    ]
 
 
 def _divided(rows: list[Row], config: RunConfig) -> tuple[Splits, tuple[Splits, ...]]:
@@ -178,19 +190,21 @@ def stored_data(config: RunConfig, registry: Registry, source: OpenedData, run: 
     kept = read_source(run.split, check_files=False)
     numbers = [int(row.extra["row"]) for row in kept]
     order = sorted(range(len(numbers)), key=numbers.__getitem__)
-    rows = [replace(kept[i], video=manifest[numbers[i]].video, split=None, extra={}) for i in order]
+    rows = []
+    for i in order:
+        source_row = manifest[numbers[i]]
+        rows.append(replace(kept[i], video=source_row.video, split=None, extra=source_row.extra))
     parts: dict[str, list[int]] = {"train": [], "val": [], "test": []}
     for place, i in enumerate(order):
         parts[str(kept[i].split)].append(place)
-    several = _multilabel(config, registry)
     skipped = []
     if run.skipped.exists():
         left = read_source(run.skipped, labels=False, check_files=False)
         skipped = [Skipped(int(row.extra["row"]), row.video, str(row.extra["reason"])) for row in left]
-    targets = multilabel_targets(rows) if several else class_targets(rows)
+    targets = _targets(config, registry, rows)
     numbers.sort()
     folds = _stored_folds(run, numbers) if config.train.folds is not None else ()
-    return PreparedData(rows, numbers, targets, Splits(**parts), skipped, source, multilabel=several, folds=folds)
+    return PreparedData(rows, numbers, targets, Splits(**parts), skipped, source, folds=folds)
 
 
 def _stored_folds(run: RunFolder, numbers: list[int]) -> tuple[Splits, ...]:
@@ -204,10 +218,17 @@ def _stored_folds(run: RunFolder, numbers: list[int]) -> tuple[Splits, ...]:
     )
 
 
-def _multilabel(config: RunConfig, registry: Registry) -> bool:
+def _targets(config: RunConfig, registry: Registry, rows: Sequence[Row]) -> Targets:
+    spec = registry.get(HeadSpec, config.head.name)
+    return targets_for(spec.targets, rows, component_config(spec, config.head.options))
+
+
+def _reads_labels(config: RunConfig, registry: Registry) -> bool:
+    """Whether the head's targets are the manifest's labels, so that every row must have one."""
     spec = registry.get(HeadSpec, config.head.name)
     options = component_config(spec, config.head.options)
-    return spec.targets == "multilabel" or bool(getattr(options, "multilabel", False))
+    columns = getattr(options, "columns", (getattr(options, "column", LABEL),))
+    return spec.targets in ("class", "multilabel") and LABEL in columns
 
 
 def _together(rows: list[Row], report: DataReport) -> list[Row]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -35,11 +35,15 @@ _MODEL_PARTS = ("extractors", "fusion", "readout", "head")
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What the model says about one video: the most probable classes, the best first; or why it could not say."""
+    """What the model says about one video: the most probable classes, the best first; or why it could not say.
+
+    A head that predicts numbers gives ``values`` instead, shaped as its targets: (columns,) or (horizons, coordinates).
+    """
 
     video: Path
     top: tuple[tuple[str, float], ...] = ()
     error: str | None = None
+    values: tuple[Any, ...] | None = None
 
     @property
     def label(self) -> str | None:
@@ -50,6 +54,8 @@ class Prediction:
         """Plain data."""
         if self.error is not None:
             return {"video": str(self.video), "error": self.error}
+        if self.values is not None:
+            return {"video": str(self.video), "values": self.values}
         return {"video": str(self.video), "top": [{"label": name, "probability": p} for name, p in self.top]}
 
 
@@ -91,7 +97,7 @@ class TrainedModel:
         *,
         on_error: Literal["raise", "keep"] = "raise",
     ) -> list[Prediction]:
-        """The most probable classes of each video.
+        """The most probable classes of each video, or its numbers.
 
         Args:
             videos: paths, or rows with segments.
@@ -125,6 +131,9 @@ class TrainedModel:
             device = next(self.model.parameters()).device
             outputs = self.model({name: view.to(device) for name, view in views.items()}, clip.mask[None].to(device))
             chances = self.model.head.predictions(outputs)[0].cpu()
+            if not self.classes:
+                yield Prediction(row.video, values=tuple(chances.tolist()))
+                continue
             best = chances.topk(min(top_k, len(self.classes)))
             pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
             yield Prediction(row.video, tuple((self.classes[index], chance) for index, chance in pairs))
@@ -221,7 +230,7 @@ def _save_recipe(folder: Path, config: RunConfig, targets: TargetInfo, facts: Ma
             "vidcore": version("vidcore"),
             **{name: tree[name] for name in _MODEL_PARTS},
             "clips": {name: tree["data"][name] for name in ("frames", "sampling", "stride", "size")},
-            "targets": {"kind": targets.kind, "classes": list(targets.classes), "counts": list(targets.counts)},
+            "targets": asdict(targets),
             **facts,
         },
     )
@@ -271,5 +280,4 @@ def _whole(folder: Path, where: str) -> Path:
 
 
 def _targets(data: Mapping[str, Any]) -> TargetInfo:
-    classes: Sequence[str] = data["classes"]
-    return TargetInfo(data["kind"], tuple(classes), tuple(data["counts"]))
+    return TargetInfo(**{name: tuple(value) if isinstance(value, list) else value for name, value in data.items()})
