@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 _WIDE = (7.0, 3.0)
 # More classes than this and the cells are too small to hold numbers.
@@ -15,21 +16,27 @@ _NUMBERED_CLASSES = 15
 
 
 def curves(history: Sequence[Mapping[str, float | None]]) -> str:
-    """Loss and validation scores over the epochs, side by side."""
+    """Loss and validation scores over the epochs, side by side; the folds of a cross-validation over each other."""
     figure = Figure(figsize=_WIDE, layout="constrained")
     losses, scores = figure.subplots(1, 2)
-    epochs = [row["epoch"] for row in history]
+    # One line per fold and number: the folds of a number in one colour.
+    folds = dict.fromkeys(row.get("fold") for row in history)
     for name in history[0]:
         axes = losses if name.endswith("loss") else scores if name.startswith("val_") else None
-        if axes is not None:
-            axes.plot(epochs, [row.get(name) for row in history], marker=".", label=name.replace("_", " "))
+        if axes is None:
+            continue
+        colour = f"C{len({line.get_color() for line in axes.lines})}"
+        for number, fold in enumerate(folds):
+            rows = [row for row in history if row.get("fold") == fold]
+            axes.plot([row["epoch"] for row in rows], [row.get(name) for row in rows], marker=".", color=colour,
+                      alpha=1 if len(folds) == 1 else 0.5, label="" if number else name.replace("_", " "))  # fmt: skip
     for axes, title in ((losses, "loss"), (scores, "validation scores")):
         axes.set_xlabel("epoch")
         axes.set_title(title, fontsize=10)
         axes.grid(alpha=0.3)
         if axes.lines:
             axes.legend(fontsize=8)
-    return _svg(figure)
+    return svg(figure)
 
 
 def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
@@ -52,16 +59,15 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
         axes.set_yticks(range(len(classes)), classes, fontsize=size)
     axes.set_xlabel("answer")
     axes.set_ylabel("true class")
-    return _svg(figure)
+    return svg(figure)
 
 
-def reliability(confidence: Sequence[float], right: Sequence[bool], bins: int = 15) -> str:
+def reliability(confidence: NDArray[np.float64], right: NDArray[np.float64], bins: int = 15) -> str:
     """Share of right answers by the confidence they were given with; the diagonal is perfect calibration."""
-    sure, hit = np.asarray(confidence), np.asarray(right, dtype=float)
-    place = np.minimum((sure * bins).astype(int), bins - 1)
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
     count = np.bincount(place, minlength=bins)
     filled = count > 0
-    height = np.bincount(place, hit, bins)[filled] / count[filled]
+    height = np.bincount(place, right, bins)[filled] / count[filled]
     figure = Figure(figsize=(3.4, 3.2), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
@@ -70,12 +76,12 @@ def reliability(confidence: Sequence[float], right: Sequence[bool], bins: int = 
     axes.set_ylim(0, 1)
     axes.set_xlabel("confidence")
     axes.set_ylabel("share right")
-    return _svg(figure)
+    return svg(figure)
 
 
-def _svg(figure: Figure) -> str:
+def svg(figure: Figure) -> str:
+    """A figure as an ``<svg>`` element: text stays text, and the same plot has the same bytes."""
     buffer = io.StringIO()
-    # Text stays text, and the same plot has the same bytes.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "vidcore"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from vidcore.analysis import plots
+from vidcore.analysis.comparison.answers import read_answers
+from vidcore.analysis.pages import pages
 from vidcore.training.files import read_json, write_text
 from vidcore.training.run import RunFolder
-from vidcore.training.summary import weights_in_words
+from vidcore.training.summary import fold_rows, weights_in_words
 
 _SHOWN_CLASSES = 30
 
@@ -25,16 +26,17 @@ def write_report(run: RunFolder) -> Path:
         RunError: the run is not done, or the page cannot be written.
     """
     results = run.read_results()
-    pages = Environment(
-        loader=PackageLoader("vidcore.analysis", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
+    template = pages().get_template("report.html.j2")
     test = results["test"]
     scores = [_score(name, score) for name, score in test["scores"].items()]
     config = run.read_config()
-    page = pages.get_template("report.html.j2").render(
+    page = template.render(
         name=run.root.name,
         headline=scores[0],
         scores=scores,
+        where=f"of the {test['split']} split" if "folds" not in results else "answered by the models of the folds",
+        folds=fold_rows(results) if "folds" in results else [],
+        held=[_score(name, score) for name, score in results.get("held_out", {}).get("scores", {}).items()],
         test={"interval": "", "per_class": {}, **test},
         notes=results["notes"],
         extractors=[
@@ -62,9 +64,10 @@ def _plots(run: RunFolder, test: Mapping[str, Any]) -> dict[str, Markup | None]:
         drawn["curves"] = Markup(plots.curves(read_history(run)))
     if "confusion" in test:
         classes = list(test["per_class"])
-        confidence, right = _confidences(run)
+        answers = read_answers(run.predictions)
         drawn["confusion"] = Markup(plots.confusion(test["confusion"], classes))
-        drawn["reliability"] = Markup(plots.reliability(confidence, right))
+        if answers.confidence is not None:
+            drawn["reliability"] = Markup(plots.reliability(answers.confidence, answers.quality))
     return drawn
 
 
@@ -72,17 +75,6 @@ def read_history(run: RunFolder) -> list[dict[str, float | None]]:
     """The rows of ``metrics.csv`` as numbers."""
     with run.metrics.open(encoding="utf-8", newline="") as file:
         return [{name: float(value) if value else None for name, value in row.items()} for row in csv.DictReader(file)]
-
-
-def _confidences(run: RunFolder) -> tuple[list[float], list[bool]]:
-    confidence, right = [], []
-    with run.predictions.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            chances = {name[2:-1]: float(value) for name, value in row.items() if name.startswith("p(")}
-            best = max(chances, key=chances.__getitem__)
-            confidence.append(chances[best])
-            right.append(best == row["label"])
-    return confidence, right
 
 
 def _score(name: str, score: Mapping[str, Any]) -> dict[str, str]:

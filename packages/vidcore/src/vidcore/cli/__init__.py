@@ -13,8 +13,10 @@ from vidcore.errors import VidcoreError
 
 _COMMANDS = {
     "check": "vidcore.cli.check:check",
+    "compare": "vidcore.cli.compare:compare",
     "data": "vidcore.cli.data:data",
     "evaluate": "vidcore.cli.evaluate:evaluate",
+    "extract": "vidcore.cli.extract:extract",
     "info": "vidcore.cli.info:info",
     "list-models": "vidcore.cli.list_models:list_models",
     "plugins": "vidcore.cli.plugins:plugins",

@@ -56,8 +56,10 @@ def training_facts(trainer: Trainer) -> dict[str, Any]:
 
 
 def run_facts(session: Session, trainer: Trainer) -> dict[str, Any]:
-    """What ``results.json`` says besides scores."""
+    """What ``results.json`` says besides scores; ``score`` is the one by which the best epoch was chosen."""
+    head = trainer.model.head
     return {
+        "score": {"name": head.score, "lower_is_better": head.metrics()[head.score].higher_is_better is False},
         "parameters": parameter_counts(trainer.model),
         "extractors": weights_facts(trainer.model),
         "clips": session.data.as_dict(session.config.data.source)["splits"],

@@ -171,11 +171,13 @@ def store_features(
         )
         if report.failures:
             raise DataError(_failed(report.failures, len(wanted)))
+        progress.tell(extracted_clips=report.done, extraction_seconds=round(report.seconds, 1))
         took = f"{report.seconds:.0f} s"
         progress.note(f"features of {report.done} clips were extracted in {took}; {store.path} keeps them")
         for stored in found.values():
             stored.refresh()
     else:
+        progress.tell(extracted_clips=0, extraction_seconds=0.0)
         progress.note(f"features of all {len(wanted)} clips come from {store.path}")
     return StoredData(found, keys, targets)
 

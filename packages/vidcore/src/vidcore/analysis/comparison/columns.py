@@ -1,0 +1,124 @@
+"""The columns of a comparison: one table that the terminal, CSV, Markdown and the page all read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from vidcore.analysis.comparison import units
+from vidcore.analysis.comparison.costs import Cost
+from vidcore.analysis.comparison.row import Row
+
+Plain = str | int | float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column.
+
+    Attributes:
+        key: its name in CSV and JSON, with the unit.
+        header: its name for people; ``{metric}`` is the task's score.
+        plain: the value as a number.
+        text: the value for people.
+        narrow: shown in the terminal's 100 characters.
+        definition: what it is, where the header does not say it.
+    """
+
+    key: str
+    header: str
+    plain: Callable[[Row], Plain]
+    text: Callable[[Row], str]
+    narrow: bool = False
+    definition: str = ""
+
+
+def verdict(row: Row) -> str:
+    """Whether the row differs from the best: ``worse, p 0.003``, ``no difference shown``."""
+    found = row.difference
+    return f"worse, p {units.chance(found.p_holm)}" if found.verdict == "worse" else found.verdict
+
+
+def mean_and_std(row: Row) -> str:
+    """``0.833 ± 0.051``; without folds the score alone."""
+    mean = units.share(row.score.mean)
+    return mean if row.score.std is None else f"{mean} ± {units.share(row.score.std)}"
+
+
+def columns(metric: str) -> list[Column]:
+    """All columns of rows whose task score is ``metric``."""
+    return [label_column(), *score_columns(metric), *cost_columns()]
+
+
+def label_column() -> Column:
+    """Which row it is."""
+    return Column("row", "row", lambda r: r.label, lambda r: r.label, True)
+
+
+def score_columns(metric: str) -> list[Column]:
+    """What a row is worth, and whether it differs from the best."""
+    shown = metric.replace("_", " ")
+    return [
+        Column(metric, shown, lambda r: r.score.mean, mean_and_std, True, "mean ± standard deviation over the folds"),
+        Column(f"{metric}_std", "", lambda r: r.score.std, lambda r: ""),
+        Column(f"{metric}_low", "95 % interval", lambda r: _limit(r, 0), lambda r: units.interval(r.score.interval95),
+               True, "bootstrap over all tested clips; clips of one group are drawn together"),
+        Column(f"{metric}_high", "", lambda r: _limit(r, 1), lambda r: ""),
+        Column("macro_f1", "macro F1", lambda r: r.macro_f1, lambda r: units.share(r.macro_f1), True,
+               "F1 of each class that occurs, averaged without weights"),
+        Column("precision", "precision", lambda r: r.precision, lambda r: units.share(r.precision),
+               definition="of each class that occurs, averaged without weights"),
+        Column("recall", "recall", lambda r: r.recall, lambda r: units.share(r.recall),
+               definition="of each class that occurs, averaged without weights"),
+        Column("difference", "against the best", lambda r: r.difference.verdict, verdict, True,
+               "exact McNemar test (numbers: Wilcoxon's) on the same clips, Holm-corrected; the interval must agree"),
+    ]  # fmt: skip
+
+
+def cost_columns() -> list[Column]:
+    """What a row takes, and what its extractors were before training."""
+    return [
+        Column("trained_parameters", "trained", lambda r: r.trained, lambda r: units.count(r.trained),
+               definition="parameters that were trained"),
+        Column("parameters", "params", lambda r: r.parameters, lambda r: units.count(r.parameters),
+               definition="all parameters, frozen ones included"),
+        Column("flops", "FLOPs", _of("flops"), lambda r: units.count(_cost(r, "flops")),
+               definition="of the extractors for one clip; a multiplication and an addition are two"),
+        Column("latency_seconds", "latency", _of("latency"), lambda r: units.seconds(_cost(r, "latency")), True,
+               "of the extractors for one clip alone"),
+        Column("clips_per_second", "clips/s", _of("throughput"), lambda r: _rate(_cost(r, "throughput")),
+               definition="of the extractors in batches"),
+        Column("peak_memory_bytes", "peak memory", _of("peak_memory"), lambda r: units.size(_cost(r, "peak_memory")),
+               definition="of the extractors"),
+        Column("extraction_seconds", "extraction", lambda r: r.extraction_seconds, _extraction,
+               definition="time spent on features of frozen extractors; stored: another run had extracted them"),
+        Column("training_seconds", "training", lambda r: r.training_seconds,
+               lambda r: units.seconds(r.training_seconds), definition="time in training steps, over all folds"),
+        Column("width", "width", lambda r: r.width, lambda r: str(r.width or ""),
+               definition="channels of the extractors together"),
+        Column("weights", "weights", lambda r: r.weights, lambda r: r.weights,
+               definition="before training: the file and its sha256, or random"),
+    ]  # fmt: skip
+
+
+def _limit(row: Row, which: int) -> float | None:
+    return row.score.interval95[which] if row.score.interval95 else None
+
+
+def _cost(row: Row, name: str) -> Any:
+    return getattr(row.cost, name) if isinstance(row.cost, Cost) else None
+
+
+def _of(name: str) -> Callable[[Row], Plain]:
+    return lambda row: _cost(row, name)
+
+
+def _rate(number: float | None) -> str:
+    return "" if number is None else f"{number:.1f}" if number < 100 else f"{number:.0f}"
+
+
+def _extraction(row: Row) -> str:
+    if row.extraction_seconds is None:
+        return "in training"
+    return units.seconds(row.extraction_seconds) if row.extracted_clips else "stored"

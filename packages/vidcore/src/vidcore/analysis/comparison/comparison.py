@@ -1,0 +1,124 @@
+"""What a comparison found: rows, the best first, and how it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vidcore.analysis.comparison import units
+from vidcore.analysis.comparison.folder import Base, ComparisonFolder
+from vidcore.analysis.comparison.row import Failed, Row
+from vidcore.analysis.comparison.significance import Difference, against_best
+from vidcore.analysis.comparison.table import csv_table, markdown_table, terminal_table
+from vidcore.training.files import write_json, write_text
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """Rows of one comparison.
+
+    Attributes:
+        root: its folder.
+        base: what all rows have in common.
+        rows: those that are done, the best first.
+        failed: those that are not, and why.
+        notes: what a reader must know: skipped videos, rows of different versions.
+    """
+
+    root: Path
+    base: Base
+    rows: tuple[Row, ...]
+    failed: tuple[Failed, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def metric(self) -> str:
+        """Name of the task's score."""
+        return self.rows[0].metric if self.rows else "score"
+
+    def table(self, width: int = 100, *, wide: bool = False) -> str:
+        """The table for a terminal of ``width`` characters; ``wide`` shows every column."""
+        return terminal_table(self.rows, self.metric, width, wide=wide)
+
+    def answer(self) -> list[str]:
+        """The finding in sentences: the best row, those no worse, the cheapest of them."""
+        return list(_answer(self.rows))
+
+    def footnotes(self) -> list[str]:
+        """Failed cells with their errors, then the notes."""
+        return [*(f"not done: {item.label}: {item.error.splitlines()[0]}" for item in self.failed), *self.notes]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data: everything but the answers about single clips, which are in the runs."""
+        return {
+            "format": 1,
+            "fingerprint": self.base.fingerprint,
+            "base": self.base.tree,
+            "metric": self.metric,
+            "answer": self.answer(),
+            "rows": [row.as_dict() for row in self.rows],
+            "failed": [item.as_dict() for item in self.failed],
+            "notes": list(self.notes),
+        }
+
+    def markdown(self) -> str:
+        """The table with what it rests on, as Markdown."""
+        lines = [f"# Comparison on {self.base.config.data.source}", "", *self.answer(), "", self.base.in_words(), ""]
+        lines += [markdown_table(self.rows, self.metric), ""] if self.rows else []
+        return "\n".join([*lines, *(f"- {note}" for note in self.footnotes())]).rstrip() + "\n"
+
+    def write(self) -> list[Path]:
+        """Write ``comparison.csv``, ``.json``, ``.md`` and ``.html`` to the folder, and return their paths.
+
+        Raises:
+            RunError: a file cannot be written.
+        """
+        # Drawing needs matplotlib, which a table on the terminal does not.
+        from vidcore.analysis.comparison.page import comparison_page
+
+        folder = ComparisonFolder(self.root)
+        write_text(folder.result("csv"), csv_table(self.rows, self.metric))
+        write_json(folder.result("json"), self.as_dict())
+        write_text(folder.result("md"), self.markdown())
+        write_text(folder.result("html"), comparison_page(self))
+        return [folder.result(kind) for kind in ("csv", "json", "md", "html")]
+
+
+def ranked(rows: Sequence[Row]) -> tuple[Row, ...]:
+    """The best first, equals by cost; each with the paired tests against the best of its metric."""
+    ordered = sorted(rows, key=_rank)
+    found: dict[int, Difference] = {}
+    for metric in dict.fromkeys(row.metric for row in ordered):
+        group = {place: row.answers for place, row in enumerate(ordered) if row.metric == metric and row.answers}
+        tested = against_best(list(group.values()), 0) if group else []
+        found.update(zip(group, tested, strict=True))
+    return tuple(replace(row, difference=found.get(place, Difference())) for place, row in enumerate(ordered))
+
+
+def _rank(row: Row) -> tuple[float, float]:
+    return (
+        row.score.mean if row.lower_is_better else -row.score.mean,
+        row.cost.latency if row.cost and row.cost.latency else 0.0,
+    )
+
+
+def _answer(rows: Sequence[Row]) -> Iterator[str]:
+    if not rows:
+        yield "No row is done."
+        return
+    best, *others = rows
+    limits = f" (95 % interval {units.interval(best.score.interval95)})" if best.score.interval95 else ""
+    yield f"Best: {best.label}, {best.metric.replace('_', ' ')} {units.share(best.score.mean)}{limits}."
+    worse = [row for row in others if row.difference.verdict == "worse"]
+    equal = [row for row in others if row.difference.verdict == "no difference shown"]
+    if worse:
+        yield f"Shown to be worse: {'; '.join(row.label for row in worse)}."
+    if equal:
+        yield f"No difference shown to: {'; '.join(row.label for row in equal)}."
+        priced = [row for row in [best, *equal] if row.cost and row.cost.latency is not None]
+        if priced:
+            cheapest = min(priced, key=lambda row: (row.cost.latency if row.cost else 0.0) or 0.0)
+            took = units.seconds(cheapest.cost.latency if cheapest.cost else None)
+            yield f"The cheapest of these is {cheapest.label}: {took} a clip."

@@ -1,0 +1,189 @@
+"""From names and ``key=value`` texts to cells, and to what all of them have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vidcore.analysis.comparison.cells import Cell, Combination, cross
+from vidcore.catalog import ExtractorSpec, HeadSpec, Registry
+from vidcore.config import Choice, ExtractorChoice, RunConfig, build_run_config, read_yaml
+from vidcore.errors import ConfigError
+from vidcore.training.device import chosen_precision
+
+FOLDS = 5
+_PARTS = ("extractors", "fusion", "readout", "head", "out", "name")
+
+Settings = dict[str, dict[str, Any]]
+"""Component name -> fields of its choice: ``options``, ``freeze``."""
+
+
+def divide(overrides: Sequence[str], names: Iterable[str]) -> tuple[list[str], Settings]:
+    """Overrides of the base (``train.epochs=3``) apart from those of components (``NAME.options.KEY=VALUE``).
+
+    Raises:
+        ConfigError: an override of what differs between rows, or of nothing that a choice has.
+    """
+    known = sorted(set(names), key=len, reverse=True)
+    base: list[str] = []
+    settings: Settings = {}
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        name = next((name for name in known if key.startswith(f"{name}.")), None)
+        if name is not None and equals:
+            _set(settings.setdefault(name, {"options": {}}), key[len(name) + 1 :], text, override)
+        elif key.split(".")[0] in _PARTS:
+            raise ConfigError(
+                f"{override!r}: the rows of a comparison differ in this; options of one component are given "
+                "with its name: NAME.options.KEY=VALUE, for example basic/naive_cnn.options.width=64"
+            )
+        else:
+            base.append(override)
+    return base, settings
+
+
+def combinations(texts: Sequence[str], settings: Settings) -> list[Combination]:
+    """``A`` is one extractor and ``A+B`` a fused combination of two.
+
+    Raises:
+        ConfigError: an empty name.
+    """
+    found = []
+    for text in texts:
+        names = names_of(text)
+        if not all(names):
+            raise ConfigError(f"{text!r} is no extractor: write A for one and A+B for two that are fused")
+        found.append(tuple(ExtractorChoice(name=name, **settings.get(name, {})) for name in names))
+    return found
+
+
+def names_of(text: str) -> list[str]:
+    """The extractors in ``A+B``."""
+    return [name.strip() for name in text.split("+")]
+
+
+def choices(names: Sequence[str], default: str, settings: Settings) -> list[Choice]:
+    """Fusions, readouts or heads by name; ``default`` where none is named."""
+    found = []
+    for name in names or [default]:
+        fields = settings.get(name, {})
+        if "freeze" in fields:
+            raise ConfigError(f"'{name}.freeze': only an extractor can be frozen")
+        found.append(Choice(name=name, **fields))
+    return found
+
+
+def given(
+    data: str | None, folds: int | None, more: Mapping[str, Mapping[str, Any]] | None
+) -> dict[str, dict[str, Any]]:
+    """What was asked for, as the sections ``data`` and ``train``; 0 folds are one split."""
+    sections = {name: dict((more or {}).get(name, {})) for name in ("data", "train")}
+    if data is not None:
+        sections["data"]["source"] = data
+    if folds is not None:
+        sections["train"]["folds"] = folds or None
+    return sections
+
+
+def default_folder(file: Path | None, sections: Mapping[str, Mapping[str, Any]]) -> Path:
+    """``comparisons/<data>``."""
+    source = sections["data"].get("source") or _section(file, "data").get("source", RunConfig().data.source)
+    return Path("comparisons") / Path(source).stem
+
+
+def base_config(
+    file: Path | None,
+    given: Mapping[str, Any],
+    overrides: Sequence[str],
+    before: RunConfig | None,
+    found: Sequence[Combination],
+    registry: Registry,
+) -> RunConfig:
+    """The configuration that all rows share, with every choice made that a row could make in its own way.
+
+    Args:
+        file: a YAML file; without one, what is not given is as in ``before``.
+        given: sections ``data`` and ``train``.
+        overrides: ``key=value``.
+        before: the base of the rows that are there.
+        found: the extractors asked for, which decide the length of the clips where nothing else does.
+        registry: components.
+
+    Raises:
+        ConfigError: an unknown or wrong key.
+    """
+    started: dict[str, Any] = {"train": {"folds": FOLDS, "refit": False} | _section(file, "train")}
+    if file is None and before is not None:
+        started = before.model_dump(mode="json", include={"data", "train"})
+    tree = {name: {**started.get(name, {}), **given.get(name, {})} for name in ("data", "train")}
+    config = build_run_config(file, tree, overrides)
+    source, data = Path(config.data.source), config.data
+    return config.model_copy(
+        update={
+            "data": data.model_copy(
+                update={
+                    # A path means the same from wherever rows are added.
+                    "source": str(source.absolute()) if source.exists() else data.source,
+                    "frames": data.frames or _frames(found, registry),
+                    # One row that trains its extractor and one that does not would see other frames by default.
+                    "jitter": bool(data.jitter),
+                }
+            ),
+            "train": config.train.model_copy(update={"precision": chosen_precision(config.train)}),
+        }
+    )
+
+
+def plan(
+    found: Sequence[Combination],
+    fusions: Sequence[Choice],
+    readouts: Sequence[Choice],
+    heads: Sequence[Choice],
+    registry: Registry,
+) -> tuple[list[Cell], list[str]]:
+    """The cells, and a note about each head that the trainer cannot train.
+
+    Raises:
+        UnknownNameError, NameCollisionError: naming the head.
+        ConfigError: no head is left.
+    """
+    fitted = [head.name for head in heads if registry.get(HeadSpec, head.name).fitted]
+    trained = [head for head in heads if head.name not in fitted]
+    notes = [f"head {name} is fitted on features, not trained: it has no rows here" for name in fitted]
+    if not trained:
+        raise ConfigError(f"{'; '.join(notes)}\n  name one that is trained, such as --head classification")
+    return cross(found, fusions, readouts, trained), notes
+
+
+def _section(file: Path | None, name: str) -> dict[str, Any]:
+    found = read_yaml(file).get(name) if file else None
+    return found if isinstance(found, dict) else {}
+
+
+def _frames(found: Sequence[Combination], registry: Registry) -> int:
+    """Frames a clip: the most that one of the extractors eats, where it eats a certain number, or 16."""
+    frames = [16]
+    for choice in {choice.name: choice for combination in found for choice in combination}.values():
+        entry, tag = registry.find("extractor", choice.name)
+        if isinstance(entry.spec, ExtractorSpec):
+            chosen = choice.options.get("weights") or tag
+            own = next((w.clip for w in entry.spec.weights if w.tag == chosen and w.clip), entry.spec.clip)
+            frames.append(own.frames or 16)
+    return max(frames)
+
+
+def _set(choice: dict[str, Any], field: str, text: str, override: str) -> None:
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as exc:
+        raise ConfigError(f"the value of {override!r} is not valid YAML: {exc}") from exc
+    section, _, key = field.partition(".")
+    if section == "options" and key:
+        choice["options"][key] = value
+    elif field == "freeze":
+        choice["freeze"] = value
+    else:
+        raise ConfigError(f"{override!r}: write NAME.options.KEY=VALUE or NAME.freeze=true")

@@ -1,0 +1,114 @@
+"""One row of a comparison: what a cell scored, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import numpy as np
+
+from vidcore.analysis.comparison.answers import Answers
+from vidcore.analysis.comparison.cells import Cell
+from vidcore.analysis.comparison.costs import Cost
+from vidcore.analysis.comparison.significance import Difference
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A score over the folds.
+
+    Attributes:
+        mean: mean over the folds; the one value there is without folds.
+        std: standard deviation between the folds (n - 1); ``None`` without folds.
+        interval95: bootstrap over all tested clips, groups kept together; ``None`` where it says nothing.
+        folds: the value of each fold.
+    """
+
+    mean: float
+    std: float | None = None
+    interval95: tuple[float, float] | None = None
+    folds: tuple[float, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        limits = list(self.interval95) if self.interval95 else None
+        return {"mean": self.mean, "std": self.std, "interval95": limits, "folds": list(self.folds)}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """A cell that is done.
+
+    Attributes:
+        cell: what was trained.
+        label: its name in the table.
+        folder: its run folder, relative to the comparison.
+        metric: name of the task's score, by which the best epoch was chosen: ``accuracy`` for classes.
+        lower_is_better: whether that score is an error.
+        score: that score.
+        macro_f1, precision, recall: mean over the classes that occur; ``None`` for other targets than classes.
+        trained, parameters: parameters that were trained, and all.
+        cost: what the extractors need for one clip; ``None`` where it could not be measured.
+        extraction_seconds: time spent on features of frozen extractors; ``None`` where an extractor was trained.
+        extracted_clips: the clips this was spent on; the others' features were in the store.
+        training_seconds: time in optimiser steps, over all folds.
+        width: channels the extractors give together.
+        weights: per extractor ``random``, or a tag with the beginning of the file's sha256.
+        confusion: clips of class i taken for class j; empty for other targets.
+        classes: names of the classes.
+        answers: how good the answer about every clip was; ``None`` where the score is no mean over clips.
+        difference: the row against the best one.
+        complete: whether it trained as long as it should; a time budget may end it before.
+    """
+
+    cell: Cell
+    label: str
+    folder: str
+    metric: str
+    lower_is_better: bool
+    score: Score
+    macro_f1: float | None
+    precision: float | None
+    recall: float | None
+    trained: int
+    parameters: int
+    cost: Cost | None
+    extraction_seconds: float | None
+    extracted_clips: int | None
+    training_seconds: float
+    width: int | None
+    weights: str
+    confusion: tuple[tuple[int, ...], ...] = ()
+    classes: tuple[str, ...] = ()
+    answers: Answers | None = None
+    difference: Difference = field(default_factory=Difference)
+    complete: bool = True
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, without the answers about single clips."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("cell", "answers")}
+        return plain | {
+            "cell": self.cell.as_dict(),
+            "score": self.score.as_dict(),
+            "cost": asdict(self.cost) if self.cost else None,
+            "difference": self.difference.as_dict(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A cell that is not done, and why."""
+
+    cell: Cell
+    label: str
+    error: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {"cell": self.cell.as_dict(), "label": self.label, "error": self.error}
+
+
+def spread(values: Sequence[float]) -> float | None:
+    """Standard deviation between folds; ``None`` for fewer than two."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None

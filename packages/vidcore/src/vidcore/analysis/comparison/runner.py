@@ -1,0 +1,105 @@
+"""Cell by cell: what is done is skipped, what was stopped goes on, what failed takes nothing else down."""
+
+from __future__ import annotations
+
+import gc
+import shutil
+import traceback
+from collections.abc import Callable, Sequence
+
+import torch
+
+from vidcore.analysis.comparison.cells import Cell
+from vidcore.analysis.comparison.folder import Base, ComparisonFolder
+from vidcore.analysis.comparison.ground import Ground
+from vidcore.catalog import Registry
+from vidcore.config import RunConfig
+from vidcore.errors import VidcoreError
+from vidcore.training.device import chosen_device
+from vidcore.training.environment import changes, describe_environment
+from vidcore.training.files import read_json
+from vidcore.training.interruption import RunInterruptedError
+from vidcore.training.job import resume
+from vidcore.training.run import RunFolder
+
+Told = Callable[[str], None]
+
+
+def run_cells(
+    folder: ComparisonFolder,
+    base: Base,
+    cells: Sequence[Cell],
+    ground: Ground,
+    registry: Registry,
+    told: Told,
+    *,
+    show: bool = False,
+) -> None:
+    """Train and test every cell that is not done, in the order given; those whose last attempt crashed come last.
+
+    An error of one cell is kept in its record and the next one begins.
+
+    Raises:
+        RunInterruptedError: Ctrl-C or SIGTERM; every cell is as its own run left it.
+    """
+    todo = [cell for cell in cells if folder.state(cell) != "done"]
+    # Whatever killed the process (memory, a crash in a driver) would otherwise stand before all the others again.
+    todo.sort(key=lambda cell: crashed(folder, cell))
+    for number, cell in enumerate(todo, 1):
+        told(f"[{number}/{len(todo)}] {cell.title}")
+        folder.write_record(cell)
+        error = _attempt(folder.run(cell), cell_config(folder, base, cell), ground, registry, show)
+        if error is not None:
+            folder.write_record(cell, error)
+            told(f"  failed: {error.splitlines()[0]}")
+
+
+def crashed(folder: ComparisonFolder, cell: Cell) -> bool:
+    """Whether the last attempt ended without a word."""
+    progress = folder.run(cell).progress
+    return folder.state(cell) == "unfinished" and progress.exists() and read_json(progress)["state"] == "running"
+
+
+def cell_config(folder: ComparisonFolder, base: Base, cell: Cell) -> RunConfig:
+    """The run configuration of a cell: the base and its own parts."""
+    parts = {"extractors": cell.extractors, "readout": cell.readout, "head": cell.head}
+    if cell.fusion is not None:
+        parts["fusion"] = cell.fusion
+    return base.config.model_copy(update={**parts, "out": folder.cells, "name": cell.slug})
+
+
+def _attempt(run: RunFolder, config: RunConfig, ground: Ground, registry: Registry, show: bool) -> str | None:
+    """Why the attempt failed, ``None`` where it did not."""
+    try:
+        _start(run, config, ground, registry, show)
+    except (RunInterruptedError, KeyboardInterrupt) as exc:
+        raise RunInterruptedError(
+            f"stopped in {run.root.name}; nothing that was done is lost\n"
+            f"  go on with: vidcore compare --out {run.root.parent.parent}"
+        ) from exc
+    except VidcoreError as exc:
+        return str(exc)
+    # A bug in a plugin, or too little memory for one network, says nothing about the other rows.
+    except Exception as exc:  # noqa: BLE001
+        return f"{type(exc).__name__}: {exc}\n{traceback.format_exc()}"
+    finally:
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+    return None
+
+
+def _start(run: RunFolder, config: RunConfig, ground: Ground, registry: Registry, show: bool) -> None:
+    if run.root.exists() and not _can_go_on(run, config, registry):
+        # An attempt that did not get as far as a step, or one by other versions: nothing in it can be used.
+        shutil.rmtree(run.root)
+    if not run.root.exists():
+        ground.begin(config)
+    resume(run.root, show=show, registry=registry)
+
+
+def _can_go_on(run: RunFolder, config: RunConfig, registry: Registry) -> bool:
+    if not (run.config.exists() and run.data.exists() and run.environment.exists()):
+        return False
+    now = describe_environment(config, registry, torch.device(chosen_device(config.train.device)))
+    return not changes(read_json(run.environment), now)

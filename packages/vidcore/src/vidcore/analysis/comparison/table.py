@@ -1,0 +1,59 @@
+"""A comparison as text: for the terminal, as Markdown, as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console, JustifyMethod
+from rich.table import Table
+
+from vidcore.analysis.comparison.columns import columns
+from vidcore.analysis.comparison.row import Row
+
+
+def terminal_table(rows: Sequence[Row], metric: str, width: int = 100, *, wide: bool = False) -> str:
+    """Numbered rows in aligned columns, long names wrapped; ``wide`` shows every column, however long the lines."""
+    shown = [column for column in columns(metric) if column.header and (wide or column.narrow)]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+    table.add_column("", justify="right", no_wrap=True)
+    for column in shown:
+        words = column.key in ("row", "difference", "weights")
+        # A number needs less room than the name of its column; only the row's name is ever cut into lines.
+        header = column.header if words else "\n".join(column.header.rsplit(" ", 1))
+        justify: JustifyMethod = "left" if words else "right"
+        table.add_column(header, justify=justify, no_wrap=column.key != "row", overflow="fold", vertical="top")
+    for number, row in enumerate(rows, 1):
+        table.add_row(str(number), *(column.text(row) for column in shown))
+    target = io.StringIO()
+    # Not rich's own idea of the terminal: the text is the same in a pipe.
+    Console(file=target, width=10_000 if wide else width, markup=False, emoji=False, highlight=False).print(table)
+    return "\n".join(line.rstrip() for line in target.getvalue().rstrip("\n").splitlines())
+
+
+def markdown_table(rows: Sequence[Row], metric: str) -> str:
+    """A GitHub-flavoured Markdown table with every column."""
+    shown = [column for column in columns(metric) if column.header]
+    lines = ["| # | " + " | ".join(column.header for column in shown) + " |"]
+    lines.append(
+        "|--:|" + "|".join(":--" if column.key in ("row", "difference", "weights") else "--:" for column in shown) + "|"
+    )
+    for number, row in enumerate(rows, 1):
+        cells = [column.text(row).replace("|", "\\|") for column in shown]
+        lines.append(f"| {number} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def csv_table(rows: Sequence[Row], metric: str) -> str:
+    """Every number as it is, in the units that the column names state; and what the paired test found."""
+    target = io.StringIO()
+    writer = csv.writer(target, lineterminator="\n")
+    shown = columns(metric)
+    paired = ("difference", "p", "p_holm", "only_best", "only_row")
+    writer.writerow([*("verdict" if c.key == "difference" else c.key for c in shown), *paired, "run"])
+    for row in rows:
+        numbers = [getattr(row.difference, name) for name in paired]
+        writer.writerow([*(column.plain(row) for column in shown), *numbers, row.folder])
+    return target.getvalue()

@@ -1,0 +1,98 @@
+"""``vidcore compare``: which extractor, or which combination, is best for these clips."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+class _SeveralValues(click.Command):
+    """Lets an option that may be repeated take several values after one flag: ``--extractor A B C``.
+
+    A value that reads ``key=value`` ends the list, so overrides can follow it.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        several = {flag for p in self.params if isinstance(p, click.Option) and p.multiple for flag in p.opts}
+        spread: list[str] = []
+        flag: str | None = None
+        for arg in args:
+            if arg.startswith("-") or "=" in arg:
+                flag = arg.partition("=")[0] if arg.partition("=")[0] in several else None
+            elif flag is not None and spread[-1] != flag:
+                spread.append(flag)
+            spread.append(arg)
+        return super().parse_args(ctx, spread)
+
+
+@click.command(cls=_SeveralValues)
+@click.option("--extractor", "extractors", multiple=True, metavar="NAME...", help="Rows; A+B is one of two, fused.")
+@click.option("--data", "source", metavar="PATH|NAME", help="A folder of classes, a CSV/JSONL manifest, a data set.")
+@click.option("--fusion", "fusions", multiple=True, metavar="NAME...", help="For fused rows.  [default: concat]")
+@click.option("--readout", "readouts", multiple=True, metavar="NAME...", help="For every row.  [default: mean]")
+@click.option("--head", "heads", multiple=True, metavar="NAME...", help="For every row.  [default: classification]")
+@click.option("--folds", type=click.IntRange(0), metavar="K", help="Cross-validation; 0: one split.  [default: 5]")
+@click.option("--config", "file", type=click.Path(path_type=Path), help="A YAML file; its data and train sections.")
+@click.option("--out", type=click.Path(path_type=Path), help="The comparison's folder.  [default: comparisons/DATA]")
+@click.option("--on-error", type=click.Choice(["stop", "skip"]), help="What to do about videos that cannot be read.")
+@click.option("--wide", is_flag=True, help="All columns, however long the lines get.")
+@click.option("--verbose", is_flag=True, help="Everything that each single training prints.")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.pass_context
+def compare(
+    ctx: click.Context,
+    extractors: tuple[str, ...],
+    source: str | None,
+    fusions: tuple[str, ...],
+    readouts: tuple[str, ...],
+    heads: tuple[str, ...],
+    folds: int | None,
+    file: Path | None,
+    out: Path | None,
+    on_error: str | None,
+    wide: bool,
+    verbose: bool,
+    overrides: tuple[str, ...],
+) -> None:
+    """Train compositions on the same frames, folds, seed and budget, and say which is best.
+
+    vidcore compare --extractor basic/keypoints basic/naive_cnn basic/keypoints+basic/naive_cnn --data videos
+
+    Calling again adds rows, goes on with what was stopped and tries again what failed; with --out alone it does the
+    latter two. KEY=VALUE is any field that all rows share (train.epochs=3), or NAME.options.KEY=VALUE of one component.
+    """
+    from vidcore.analysis import compare as start
+
+    choices: dict[str, Any] = {"data": {"on_error": on_error}} if on_error else {}
+    found = start(
+        extractors,
+        data=source,
+        fusions=fusions,
+        readouts=readouts,
+        heads=heads,
+        folds=folds,
+        out=out,
+        file=file,
+        choices=choices,
+        overrides=overrides,
+        told=click.echo,
+        show=verbose,
+    )
+    _echo(found, wide)
+    if found.failed:
+        number = len(found.failed)
+        click.echo(f"{number} of {number + len(found.rows)} rows not done; the same command tries again", err=True)
+        ctx.exit(1)
+
+
+def _echo(found: Any, wide: bool) -> None:
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 100
+    if found.rows:
+        click.echo(f"\n{found.table(max(width, 90), wide=wide)}\n")
+    for line in [*found.answer(), found.base.in_words(), *(f"note: {note}" for note in found.footnotes())]:
+        click.echo(line)
+    click.echo(f"\npage    {found.root / 'comparison.html'}\nothers  comparison.csv, .json, .md beside it")
