@@ -28,7 +28,12 @@ def fit_frames(video: Tensor, clip: ClipFormat) -> Tensor:
         return video
     if clip.fit == "stretch":
         return _resize(video, clip.size, clip)
-    return _crop(_resize(video, _before_crop(height, width, clip.size, clip), clip), clip.size)
+    return _crop(frames_before_crop(video, clip.size, clip), clip.size)
+
+
+def frames_before_crop(video: Tensor, size: tuple[int, int], clip: ClipFormat) -> Tensor:
+    """Frames resized so that a crop of ``size`` (height, width) is cut from them: (..., C, H, W) -> (..., C, h, w)."""
+    return _resize(video, _before_crop(video.shape[-2], video.shape[-1], size, clip), clip)
 
 
 def _before_crop(height: int, width: int, size: tuple[int, int], clip: ClipFormat) -> tuple[int, int]:
