@@ -104,6 +104,13 @@ class LeaksAcrossRates(Sum):
         return replace(super().forward({n: replace(m, mask=None) for n, m in streams.items()}), mask=first.mask)
 
 
+class SaysMeansWillDo(Sum):
+    spatial = False
+
+    def forward(self, streams):
+        return super().forward({name: replace(fmap, data=fmap.data.relu()) for name, fmap in streams.items()})
+
+
 class MixesRows(Sum):
     def forward(self, streams):
         fused = super().forward(streams)
@@ -126,6 +133,7 @@ def fusion(target: str, **changes: Any) -> Any:
         ("MixesTime", "mask", "motion (every 1 frames): padded steps change the real ones by"),
         ("LeaksAcrossRates", "mask", "motion (every 4 frames): padded steps change the real ones by"),
         ("MixesRows", "batch_rows", "rows mix"),
+        ("SaysMeansWillDo", "spatial", "spatial means give another result than the grid, by"),
         ("Mean", "declaration", "does not derive from vidcore.fusion.base.Fusion"),
     ],
 )
@@ -171,6 +179,13 @@ class DividesByAll(Mean):
     def forward(self, features):
         weight = 1.0 if features.mask is None else features.mask.float()[..., None]
         return (features.sequence() * weight).mean(1)
+
+
+class LargestCell(Mean):
+    spatial = False
+
+    def forward(self, features):
+        return features.data.amax((2, 3, 4))
 
 
 class HalfMask(Mean):
@@ -219,6 +234,7 @@ def readout(target: str, **changes: Any) -> Any:
         ("MeanOfAll", "mask", "padded steps are read", {}),
         ("HalfMask", "mask", "a mask that hides nothing changes the result", {}),
         ("NanOnPadding", "mask", "a clip of padding only gives values that are not finite", {}),
+        ("LargestCell", "spatial", "the spatial mean gives another result than the grid, by", {}),
         ("DividesByAll", "padded_clip", "5 steps padded to 8 give another result than 5 steps alone", {}),
         ("Mean", "causal", "it gives one result per clip", {"causal": True}),
         ("Steps", "causal", "declared causal, yet step 1 changes earlier results", {"causal": True}),

@@ -51,6 +51,11 @@ class Bottleneck(Fusion):
         self.norms = nn.ModuleList(nn.LayerNorm(config.width) for _ in self.streams)
 
     @property
+    def spatial(self) -> bool:
+        """Not with ``pool``: then it reads the spatial means."""
+        return not self.config.pool
+
+    @property
     def output(self) -> FeatureInfo:
         """The reference's strides, ``width`` channels; no grid with ``pool``."""
         info = self.streams[self.reference]

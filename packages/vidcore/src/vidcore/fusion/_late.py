@@ -44,6 +44,11 @@ class Late(Fusion):
         self.weight_logits = nn.Parameter(torch.zeros(len(self.streams)), requires_grad=learned)
 
     @property
+    def spatial(self) -> bool:
+        """No: it reads the spatial means."""
+        return False
+
+    @property
     def output(self) -> FeatureInfo:
         """One step without a grid, ``width`` channels."""
         first = next(iter(self.streams.values()))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
+import pytest
 import torch
 
 from vidcore.catalog import FeatureInfo, Kind, load_target
@@ -109,6 +110,18 @@ class FusionConformance(ModuleConformance):
         unread = [name for name, fmap in maps.items() if fmap.data.grad is None or not bool(fmap.data.grad.any())]
         if unread:
             fail(f"no gradient reaches the streams {', '.join(unread)}: they are not read")
+
+    def test_spatial(self) -> None:
+        """Where it says that the grid does not matter beyond its mean, the spatial means give the same."""
+        module = self.ready()
+        if module.spatial:
+            pytest.skip("it reads the grid")
+        maps = self.inputs(module)
+        with torch.no_grad():
+            whole = module(maps).sequence()
+            means = module({name: fmap.pooled() for name, fmap in maps.items()}).sequence()
+        if (gap := difference(means, whole)) > CLOSE:
+            fail(f"spatial is False, yet spatial means give another result than the grid, by {gap:.1e}")
 
     def test_mask(self) -> None:
         """What padded steps hold changes no step that the result calls real.

@@ -122,6 +122,17 @@ class ReadoutConformance(ModuleConformance):
         if (gap := difference(padded, expected)) > CLOSE:
             fail(f"{real} steps padded to {fmap.steps} give another result than {real} steps alone, by {gap:.1e}")
 
+    def test_spatial(self) -> None:
+        """Where it says that the grid does not matter beyond its mean, the spatial mean gives the same."""
+        module = self.ready()
+        if module.spatial:
+            pytest.skip("it reads the grid")
+        fmap = self.inputs(module)
+        with torch.no_grad():
+            gap = difference(module(fmap.pooled()), module(fmap))
+        if gap > CLOSE:
+            fail(f"spatial is False, yet the spatial mean gives another result than the grid, by {gap:.1e}")
+
     def test_causal(self) -> None:
         """Where the spec says causal, as it is with the options, a later step changes no earlier result."""
         module = self.ready()
