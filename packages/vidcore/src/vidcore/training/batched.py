@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
 import torch
@@ -73,11 +73,14 @@ class ModelStack:
             for name in tensors[0]
             if name not in trained
         }
+        kept = self._base.state_dict()
+        self.averaged = {name for name, t in self.fixed.items() if name in kept and t.is_floating_point()}
+        """Which of ``fixed`` a moving average of the weights is taken of: running statistics."""
 
     def losses(
         self, group: Group, maps: Mapping[str, FeatureMap], targets: Tensor, *, train: bool
-    ) -> tuple[Tensor, Tensor | None]:
-        """The loss of every member of ``group`` on its batch, and its predictions where not ``train``.
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The loss of every member of ``group`` on its batch, its weight, and predictions where not ``train``.
 
         Args:
             group: who computes, (U, M).
@@ -86,19 +89,20 @@ class ModelStack:
             train: dropout on, and running statistics updated.
 
         Returns:
-            (U, M) losses; (U, M, B, ...) predictions, or ``None``.
+            (U, M) losses; (U, M) what each mean divides by (``Head.loss_weight``); (U, M, B, ...) predictions, or
+            ``None``.
         """
         self._base.train(train)
         flat, fixed = self.flat, self.fixed
         if group.index is not None:
             flat, fixed = flat[group.index], {name: tensor[group.index] for name, tensor in fixed.items()}
-        loss, *answers = self._call(group.shape, flat, fixed, maps, targets)
+        loss, weight, *answers = self._call(group.shape, flat, fixed, maps, targets)
         if train and group.index is not None:
             for name, tensor in fixed.items():
                 self.fixed[name].index_copy_(0, group.index, tensor)
         stacked = sum(size > 1 for size in group.shape)
         said = answers[0].reshape(*group.shape, *answers[0].shape[stacked:]) if answers else None
-        return loss.reshape(group.shape), said
+        return loss.reshape(group.shape), weight.reshape(group.shape), said
 
     @torch.no_grad()
     def alone(self, model: VideoModel, maps: Mapping[str, FeatureMap], targets: Tensor) -> Tensor:
@@ -149,8 +153,7 @@ class ModelStack:
             clips = {
                 key: tensor if dims[key] is None else tensor.unflatten(0, (units, -1)) for key, tensor in clips.items()
             }
-        # The other kernels of attention have no rule for stacked inputs: they would run member by member.
-        with sdpa_kernel(SDPBackend.MATH):
+        with _stackable_kernels():
             return compute(tensors, clips, targets)
 
     def _compute(self, tensors: dict[str, Tensor], clips: dict[str, Tensor | None], targets: Tensor) -> Any:
@@ -158,7 +161,7 @@ class ModelStack:
 
 
 class _Probe(nn.Module):
-    """Fusion, readout and head of a model: from features to the loss, and in eval mode to predictions."""
+    """Fusion, readout and head of a model: from features to the loss and its weight, in eval mode to predictions."""
 
     def __init__(self, model: VideoModel, precision: MixedPrecision) -> None:
         super().__init__()
@@ -170,8 +173,22 @@ class _Probe(nn.Module):
         maps = {name: _as_map(clips, name) for name in names}
         with self.precision.forward_context():
             outputs = self.precision.convert_output(self.model.decide(maps))
-        loss = self.model.head.loss(outputs, targets)
-        return (loss,) if self.training else (loss, self.model.head.predictions(outputs))
+        head = self.model.head
+        loss = head.loss(outputs, targets)
+        weight = torch.as_tensor(head.loss_weight(targets), dtype=loss.dtype, device=loss.device)
+        return (loss, weight) if self.training else (loss, weight, head.predictions(outputs))
+
+
+@contextmanager
+def _stackable_kernels() -> Iterator[None]:
+    """The fused kernels of attention have no rule for stacked inputs: they would run member by member."""
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
 
 
 def _as_tensors(maps: Mapping[str, FeatureMap]) -> tuple[dict[str, Any], dict[str, int | None]]:

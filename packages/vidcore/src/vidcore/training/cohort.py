@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -15,10 +16,12 @@ from vidcore.features import FeatureMap
 from vidcore.model import VideoModel
 from vidcore.training.batched import MixedPrecision, ModelStack, NotStackableError
 from vidcore.training.batches import Batch, Predictions
+from vidcore.training.deadline import Deadline
 from vidcore.training.encoded import taken
-from vidcore.training.lockstep import Folds, Lockstep
+from vidcore.training.lockstep import Folds, Lockstep, Unit
 from vidcore.training.member import GridMember, MemberResult
 from vidcore.training.stacked_adamw import StackedAdamW, schedule, step_facts
+from vidcore.training.stacked_average import StackedAverage
 from vidcore.training.state import Row
 
 
@@ -32,6 +35,7 @@ class Cohort:
         folds: rows of each fold, on the device.
         config: what the members have in common.
         precision: Fabric's precision plugin.
+        deadline: when to stop; an epoch that is not complete by then does not count.
 
     Raises:
         NotStackableError: the models cannot be one computation.
@@ -46,6 +50,7 @@ class Cohort:
         folds: Folds,
         config: TrainConfig,
         precision: MixedPrecision,
+        deadline: Deadline,
     ) -> None:
         self.members = members
         self.config = config
@@ -54,10 +59,12 @@ class Cohort:
         self._device = self._stack.flat.device
         self._steps = Lockstep(members, folds, config, self._device)
         self._clips = clips
-        self._score = models[0].head.score
-        self._metrics: Any = models[0].head.metrics()
-        self._lower_is_better = self._metrics[self._score].higher_is_better is False
+        self._head = models[0].head
+        self._metrics: Any = self._head.metrics()
+        self._lower_is_better = self._metrics[self._head.score].higher_is_better is False
         self._optimizer = StackedAdamW(self._stack.flat, self._stack.decayed, config.clip_norm)
+        self._average = StackedAverage(self._stack, config.ema) if config.ema is not None else None
+        self._deadline = deadline
         self._rehearse(models)
 
     def fit(self) -> Iterator[int]:
@@ -68,10 +75,21 @@ class Cohort:
                 return
             started = time.monotonic()
             losses = self._train_epoch(epoch, alive)
+            if losses is None:
+                self._close_early(alive)
+                return
             seconds = time.monotonic() - started
             going = [k for k in alive if self.results[k].failure is None]
-            self._close_epoch(going, losses, self._validate(going), seconds)
+            with self._average.applied() if self._average is not None else nullcontext():
+                self._close_epoch(going, losses, self._validate(going), seconds)
             yield sum(not self._is_over(result) for result in self.results)
+
+    def _close_early(self, members: Sequence[int]) -> None:
+        for k in members:
+            if self.results[k].best_epoch is None:
+                self.results[
+                    k
+                ].failure = f"the time budget of {self._deadline.in_words} was over before an epoch was complete"
 
     def _is_over(self, result: MemberResult) -> bool:
         patience = self.config.patience
@@ -116,31 +134,55 @@ class Cohort:
         if not torch.allclose(together, alone, rtol=2e-2, atol=1e-3, equal_nan=True):
             raise NotStackableError("members differ in more than their tensors")
 
-    def _train_epoch(self, epoch: int, alive: Sequence[int]) -> list[float]:
-        """Mean loss of each member; one whose loss or gradient was not finite is given up."""
+    def _train_epoch(self, epoch: int, alive: Sequence[int]) -> list[float] | None:
+        """Mean loss of each member, or ``None`` where the time was up; one that is not finite is given up."""
         units = self._steps.training(alive, epoch)
-        facts = self._facts(alive)
         sums = torch.zeros(len(self.members), dtype=torch.float64, device=self._device)
         finite = torch.zeros_like(sums, dtype=torch.int64)
-        for step, facts_now in enumerate(facts):
-            micro = 0
-            while readings := self._steps.readings(units, step, micro):
-                for reading in readings:
-                    maps, targets = self._taken(reading.rows)
-                    losses, _ = self._stack.losses(reading.group, maps, targets, train=True)
-                    (losses * reading.share).sum().backward()
-                    reading.group.add_to(sums, losses.detach() * reading.clips)
-                micro += 1
-            group = self._steps.group([unit for unit in units if step < len(unit.steps)])
-            norm = self._optimizer.step(facts_now, group.index)
+        updates = torch.tensor([result.training.updates for result in self.results], device=self._device)
+        for step, facts in enumerate(self._facts(alive)):
+            if self._deadline.over:
+                return None
+            here = [unit for unit in units if step < len(unit.steps)]
+            group = self._steps.group(here)
+            self._gradients(here, step, sums)
+            norm = self._optimizer.step(facts, group.index)
             # A sum that was not finite once stays so, and the host asks once an epoch only.
             good = (sums if group.index is None else sums[group.index]).isfinite()
             group.add_to(finite, good & norm.isfinite() if self.config.clip_norm is not None else good)
+            if self._average is not None:
+                self._average.update(updates + step + 1, group.index)
         for k, steps in zip(alive, finite[list(alive)].tolist(), strict=True):
             self.results[k].training.updates += self._steps.steps(k)
             if steps < self._steps.steps(k):
                 self.results[k].failure = f"a loss or gradient is not finite in epoch {epoch + 1}, step {steps + 1}"
         return [total / self._steps.clips(k) for k, total in enumerate(sums.tolist())]
+
+    def _gradients(self, units: Sequence[Unit], step: int, sums: Tensor) -> None:
+        """Gradients of the mean loss of every unit's step; the loss times its clips is added to ``sums`` (K,)."""
+        if self.config.accumulate == 1:
+            for reading in self._steps.readings(units, step, 0):
+                maps, targets = self._taken(reading.rows)
+                losses, _, _ = self._stack.losses(reading.group, maps, targets, train=True)
+                losses.sum().backward()
+                reading.group.add_to(sums, losses * reading.clips)
+            return
+        total, whole, clips = (torch.zeros_like(sums) for _ in range(3))
+        micro = 0
+        while readings := self._steps.readings(units, step, micro):
+            for reading in readings:
+                maps, targets = self._taken(reading.rows)
+                losses, weights, _ = self._stack.losses(reading.group, maps, targets, train=True)
+                (losses * weights).sum().backward()
+                reading.group.add_to(total, losses * weights)
+                reading.group.add_to(whole, weights)
+                reading.group.add_to(clips, torch.full_like(weights, reading.clips))
+            micro += 1
+        # Members that take no part have no weight, and no gradient to divide.
+        whole.masked_fill_(clips == 0, 1)
+        sums += total / whole * clips
+        if self._stack.flat.grad is not None:
+            self._stack.flat.grad /= whole.to(self._stack.flat.dtype)[:, None]
 
     def _facts(self, alive: Sequence[int]) -> Tensor:
         """(S, K, 3): what AdamW needs to know of every step of an epoch."""
@@ -159,27 +201,29 @@ class Cohort:
     def _validate(self, members: Sequence[int]) -> dict[int, Predictions]:
         """What ``members`` say about the validation clips of their fold."""
         units = self._steps.validation(members)
-        sums = torch.zeros(len(self.members), dtype=torch.float64, device=self._device)
+        sums, whole = torch.zeros(2, len(self.members), dtype=torch.float64, device=self._device)
         answers: dict[int, list[Tensor]] = defaultdict(list)
         for step in range(max((len(unit.steps) for unit in units), default=0)):
             for reading in self._steps.readings(units, step, 0):
                 maps, targets = self._taken(reading.rows)
-                losses, said = self._stack.losses(reading.group, maps, targets, train=False)
-                reading.group.add_to(sums, losses * reading.clips)
+                losses, weights, said = self._stack.losses(reading.group, maps, targets, train=False)
+                reading.group.add_to(sums, losses * weights)
+                reading.group.add_to(whole, weights)
                 if said is not None:
                     for k, answer in zip(reading.group.names, said.flatten(0, 1).cpu(), strict=True):
                         answers[k].append(answer)
-        totals = sums.tolist()
-        return {k: self._judged(k, torch.cat(parts), totals[k]) for k, parts in answers.items()}
+        means = (sums / whole).tolist()
+        return {k: self._judged(k, torch.cat(parts), means[k]) for k, parts in answers.items()}
 
     def _judged(self, k: int, answers: Tensor, loss: float) -> Predictions:
         rows = self._steps.validation_rows(k)
         targets = self._clips.targets[rows.to(self._clips.targets.device)].cpu()
+        numbers = [self._clips.rows[row] for row in rows.tolist()]
+        # Made once: making a collection of metrics takes as long as using it.
         self._metrics.reset()
         self._metrics.update(answers, targets)
         scores = {name: float(value) for name, value in self._metrics.compute().items()}
-        numbers = [self._clips.rows[row] for row in rows.tolist()]
-        return Predictions(answers, targets, numbers, loss / len(numbers), scores)
+        return Predictions(answers, targets, numbers, loss, scores)
 
     def _close_epoch(
         self, members: Sequence[int], losses: Sequence[float], judged: Mapping[int, Predictions], seconds: float
@@ -197,7 +241,7 @@ class Cohort:
             score, loss = None, None
             if said is not None:
                 row |= {"val_loss": said.loss} | {f"val_{name}": value for name, value in said.scores.items()}
-                score, loss = said.scores[self._score], said.loss
+                score, loss = said.scores[self._head.score], said.loss
             row["seconds"] = round(seconds, 3)
             training.epoch += 1
             training.seconds += seconds

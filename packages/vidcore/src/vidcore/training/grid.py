@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,15 +15,21 @@ from vidcore.errors import DataError, TrainingError
 from vidcore.features import FeatureMap
 from vidcore.model import VideoModel
 from vidcore.training.batched import ModelStack, NotStackableError
-from vidcore.training.batches import Batch, TrainingData
+from vidcore.training.batches import Batch, BatchSource, TrainingData, in_order
 from vidcore.training.cohort import Cohort
+from vidcore.training.deadline import Deadline
 from vidcore.training.device import make_fabric
 from vidcore.training.encoded import EncodedClips, taken
 from vidcore.training.footprint import member_bytes, memory_allowed
+from vidcore.training.interruption import RunInterruptedError
 from vidcore.training.member import GridMember, MemberResult
 from vidcore.training.progress import Progress
 from vidcore.training.seeding import seed_all
+from vidcore.training.selection import Selected
+from vidcore.training.settled import from_readout, settled
 from vidcore.training.trainer import Trainer
+
+_READ_AT_ONCE = 256
 
 Build = Callable[[GridMember], VideoModel]
 
@@ -53,6 +60,11 @@ class GridData:
                 raise DataError(f"fold {fold} trains on clip {min(both)} and is judged by it")
 
     @classmethod
+    def read(cls, source: BatchSource, folds: Mapping[int, tuple[Sequence[int], Sequence[int]]]) -> GridData:
+        """From a source of features, a store's for example; all of it is read into memory."""
+        return cls(EncodedClips(list(source.batches(in_order(source, _READ_AT_ONCE), 0))), folds)
+
+    @classmethod
     def of(
         cls,
         features: Mapping[str, FeatureMap],
@@ -71,6 +83,23 @@ class GridData:
             )
         mask = torch.ones(len(targets), 1, dtype=torch.bool)
         return cls(EncodedClips([Batch(targets, mask, tuple(range(len(targets))), features=features)]), folds)
+
+
+def starting_from(make: Callable[[int, int], VideoModel]) -> Build:
+    """A ``Build`` that calls ``make(seed, fold)`` once for all members that differ in rate and decay only.
+
+    Those start from the same weights; making a model again, extractors included, may take seconds.
+    """
+    made: dict[tuple[int, int], VideoModel] = {}
+
+    def build(member: GridMember) -> VideoModel:
+        key = member.seed, member.fold
+        if key not in made:
+            model = make(*key)
+            made[key] = VideoModel({}, model.fusion, model.readout, model.head)
+        return copy.deepcopy(made[key])
+
+    return build
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,14 +169,16 @@ class _GridRun:
         self._data = data
         self._config = config
         self._progress = progress
-        fabric = make_fabric(config)
-        self._device: torch.device = fabric.device
-        self._precision: Any = fabric.strategy.precision
+        self._fabric = make_fabric(config)
+        self._device: torch.device = self._fabric.device
+        self._precision: Any = self._fabric.strategy.precision
         self._clips = _placed(data.clips.whole, self._device)
         self._folds = {
             fold: (torch.tensor(train, device=self._device), torch.tensor(val, device=self._device, dtype=torch.long))
             for fold, (train, val) in data.folds.items()
         }
+        self._settled = False
+        self._deadline = Deadline(config.time_budget)
         self._alone: str | None = None
         if config.precision == "16-mixed":
             self._alone = "train.precision=16-mixed scales the loss of each by a factor of its own"
@@ -157,7 +188,9 @@ class _GridRun:
         # Side by side: what reads the same batches.
         order = sorted(range(len(members)), key=lambda i: (members[i].fold, members[i].seed))
         first = self._model(members[order[0]])
-        at_once = self._at_once(first, members[order[0]], memory)
+        if self._alone is None and (read := settled(first, self._clips, self._config.batch_size)):
+            self._clips, self._settled = read, True
+        at_once = self._at_once(self._stacked(first), members[order[0]], memory)
         parts = [order[start : start + at_once] for start in range(0, len(order), at_once)]
         if len(parts) > 1:
             self._note(f"{len(members)} members are trained in {len(parts)} passes, {at_once} at once fit into memory")
@@ -190,8 +223,8 @@ class _GridRun:
         return self._train(members[:half]) + self._train(members[half:])
 
     def _together(self, members: Sequence[GridMember]) -> list[MemberResult]:
-        models = [self._model(member) for member in members]
-        cohort = Cohort(models, members, self._clips, self._folds, self._config, self._precision)
+        models = [self._stacked(self._model(member)) for member in members]
+        cohort = Cohort(models, members, self._clips, self._folds, self._config, self._precision, self._deadline)
         # What the members' noise is drawn from.
         seed_all(self._config.seed)
         epochs = 0
@@ -203,15 +236,17 @@ class _GridRun:
 
     def _by_itself(self, member: GridMember) -> MemberResult:
         model = self._model(member)
-        train, val = (_Part(self._data.clips, rows) for rows in self._data.folds[member.fold])
-        trainer = Trainer(member.config(self._config), fold=member.fold)
+        train, val = (Selected(self._data.clips, rows) for rows in self._data.folds[member.fold])
+        trainer = Trainer(member.config(self._config), fold=member.fold, fabric=self._fabric, deadline=self._deadline)
         trainer.prepare(model)
         seed_all(member.seed)
         failure, judged = None, None
         try:
-            trainer.fit(TrainingData(train, val if len(val) else None))
+            trainer.fit(model, TrainingData(train, val if len(val) else None))
             judged = trainer.predict(val, "validation") if len(val) else None
-        except TrainingError as exc:
+        except (TrainingError, RunInterruptedError) as exc:
+            if not isinstance(exc, TrainingError) and not self._deadline.over:
+                raise
             failure = str(exc).splitlines()[0]
         state = {name: tensor.cpu().clone() for name, tensor in model.state_dict().items()}
         self._progress.advance(self._config.epochs)
@@ -224,6 +259,9 @@ class _GridRun:
         if not any(parameter.requires_grad for parameter in probe.parameters()):
             raise TrainingError("the model has no parameter to train: fusion, readout and head have none")
         return probe
+
+    def _stacked(self, model: VideoModel) -> VideoModel:
+        return from_readout(model, per_step=model.readout.output.per_step) if self._settled else model
 
     def _at_once(self, model: VideoModel, member: GridMember, memory: int | None) -> int:
         if self._alone is not None:
@@ -241,21 +279,6 @@ class _GridRun:
         if text not in self._notes:
             self._notes.append(text)
             self._progress.note(text)
-
-
-class _Part:
-    """Some of the clips: a ``BatchSource``."""
-
-    def __init__(self, clips: EncodedClips, rows: Sequence[int]) -> None:
-        self._clips = clips
-        self._rows = rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def batches(self, plan: Sequence[Sequence[int]], epoch: int) -> Iterator[Batch]:
-        """See ``BatchSource``."""
-        return self._clips.batches([[self._rows[number] for number in numbers] for numbers in plan], epoch)
 
 
 def _placed(clips: Batch, device: torch.device) -> Batch:

@@ -48,23 +48,19 @@ class Unit:
     order: Tensor
     steps: list[list[tuple[int, int]]]
 
-    def cut(self, step: int, micro: int) -> tuple[int, int, float] | None:
-        """Where a micro-batch starts and stops, and its share of the step's clips; ``None`` where there is none."""
-        if step >= len(self.steps) or micro >= len(self.steps[step]):
-            return None
-        parts = self.steps[step]
-        start, stop = parts[micro]
-        return start, stop, (stop - start) / (parts[-1][1] - parts[0][0])
+    def cut(self, step: int, micro: int) -> tuple[int, int] | None:
+        """Where a micro-batch starts and stops; ``None`` where there is none."""
+        there = step < len(self.steps) and micro < len(self.steps[step])
+        return self.steps[step][micro] if there else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
-    """A call: ``group`` (U, M) reads ``rows`` (U*B,), U-major, B being ``clips``; ``share``: of B in its step."""
+    """A call: ``group`` (U, M) reads ``rows`` (U*B,), U-major; ``clips`` is B."""
 
     group: Group
     rows: Tensor
     clips: int
-    share: float
 
 
 class Lockstep:
@@ -129,16 +125,16 @@ class Lockstep:
 
     def readings(self, units: Sequence[Unit], step: int, micro: int) -> list[Reading]:
         """The calls of a micro-batch; none where no unit has it."""
-        alike: dict[tuple[int, float, int], list[tuple[Unit, int, int]]] = defaultdict(list)
+        alike: dict[tuple[int, int], list[tuple[Unit, int, int]]] = defaultdict(list)
         for unit in units:
             if cut := unit.cut(step, micro):
-                start, stop, share = cut
-                alike[stop - start, share, len(unit.members)].append((unit, start, stop))
+                start, stop = cut
+                alike[stop - start, len(unit.members)].append((unit, start, stop))
         readings = []
-        for (clips, share, _), parts in alike.items():
+        for (clips, _), parts in alike.items():
             slices = [unit.order[start:stop] for unit, start, stop in parts]
             rows = slices[0] if len(slices) == 1 else torch.cat(slices)
-            readings.append(Reading(self.group([unit for unit, _, _ in parts]), rows, clips, share))
+            readings.append(Reading(self.group([unit for unit, _, _ in parts]), rows, clips))
         return readings
 
     def group(self, units: Sequence[Unit]) -> Group:
