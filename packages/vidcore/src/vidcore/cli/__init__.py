@@ -23,6 +23,7 @@ _COMMANDS = {
     "predict": "vidcore.cli.predict:predict",
     "store": "vidcore.cli.store:store",
     "train": "vidcore.cli.train:train",
+    "tune": "vidcore.cli.tune:tune",
     "weights": "vidcore.cli.weights:weights",
 }
 

@@ -48,7 +48,7 @@ def train(
     Without arguments it trains basic/keypoints on trajectory videos that it makes itself. Any field of
     the configuration can be set: train.epochs=3 data.frames=32 extractors.0.options.depth=6
     """
-    choices = _choices(extractors, source, fusion, readout, head, out, name, on_error, folds)
+    choices = run_choices(extractors, source, fusion, readout, head, out, name, on_error, folds)
     if run is not None:
         if choices or file or overrides:
             raise click.UsageError(
@@ -68,16 +68,16 @@ def train(
     _carry_out(lambda: start(config, show=True))
 
 
-def _choices(
+def run_choices(
     extractors: tuple[str, ...],
     source: str | None,
     fusion: str | None,
     readout: str | None,
     head: str | None,
-    out: Path | None,
-    name: str | None,
-    on_error: str | None,
-    folds: int | None,
+    out: Path | None = None,
+    name: str | None = None,
+    on_error: str | None = None,
+    folds: int | None = None,
 ) -> dict[str, Any]:
     """The options that were given, as keys of the run configuration."""
     data = {key: value for key, value in (("source", source), ("on_error", on_error)) if value is not None}

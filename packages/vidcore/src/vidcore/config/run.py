@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from vidcore.config.durations import seconds
+from vidcore.config.search import tunable
 
 
 class _Section(BaseModel):
@@ -76,11 +77,11 @@ class TrainConfig(_Section):
     """Clips per optimiser step, over all processes and accumulation steps."""
     accumulate: int = Field(1, ge=1)
     """Micro-batches that one step is made of."""
-    lr: float = Field(1e-3, gt=0)
+    lr: float = Field(1e-3, gt=0, json_schema_extra=tunable(1e-4, 1e-2, log=True))
     """Peak learning rate of the parts trained from scratch."""
     extractor_lr_scale: float = Field(1.0, ge=0)
     """Learning rate of extractors relative to lr."""
-    weight_decay: float = Field(0.05, ge=0)
+    weight_decay: float = Field(0.05, ge=0, json_schema_extra=tunable(1e-4, 0.3, log=True))
     warmup: float = Field(0.1, ge=0, lt=1)
     """Share of the steps in which the learning rate rises linearly; then a cosine to zero."""
     clip_norm: float | None = Field(1.0, gt=0)

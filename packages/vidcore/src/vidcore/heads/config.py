@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from vidcore.config import HeadConfig
+from vidcore.config import HeadConfig, tunable
 
 
 class ClassificationConfig(HeadConfig):
@@ -15,9 +15,9 @@ class ClassificationConfig(HeadConfig):
     column: str = "label"
     """Column of the manifest that holds the labels."""
 
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(0.0, ge=0, lt=1, json_schema_extra=tunable(0.0, 0.5))
     """Dropout before the linear layer."""
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    label_smoothing: float = Field(0.0, ge=0, lt=1, json_schema_extra=tunable(0.0, 0.2))
     class_weights: Literal["none", "balanced"] | tuple[float, ...] = "none"
     """Weights of the classes in the loss: inverse training frequency, or one number per class in order."""
     multilabel: bool = False
@@ -29,9 +29,9 @@ class MultilabelConfig(HeadConfig):
 
     column: str = "label"
     """Column of the manifest that holds the labels of a row, separated by ``|``."""
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(0.0, ge=0, lt=1, json_schema_extra=tunable(0.0, 0.5))
     """Dropout before the linear layer."""
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    label_smoothing: float = Field(0.0, ge=0, lt=1, json_schema_extra=tunable(0.0, 0.2))
     positive_weights: Literal["none", "balanced"] = "none"
     """balanced: a label's positives weigh as many times more as they are rarer than its negatives."""
 
@@ -43,7 +43,7 @@ class RegressionConfig(HeadConfig):
     """Columns of the manifest that hold the numbers to predict."""
     hidden: tuple[Annotated[int, Field(ge=1)], ...] = ()
     """Widths of hidden layers; none: linear."""
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(0.0, ge=0, lt=1, json_schema_extra=tunable(0.0, 0.5))
     """Dropout before every linear layer."""
     loss: Literal["mse", "huber", "l1"] = "mse"
     """In units of the columns' standard deviations; huber is linear beyond one of them."""
@@ -59,5 +59,5 @@ class ForecastConfig(HeadConfig):
     as they are."""
     hidden: tuple[Annotated[int, Field(ge=1)], ...] = ()
     """Widths of hidden layers; none: linear."""
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(0.0, ge=0, lt=1, json_schema_extra=tunable(0.0, 0.5))
     """Dropout before every linear layer."""

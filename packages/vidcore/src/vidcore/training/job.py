@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from vidcore.assemble import assemble
@@ -13,6 +13,7 @@ from vidcore.catalog import FusionSpec, HeadSpec, ReadoutSpec, Registry, install
 from vidcore.config import RunConfig, component_config
 from vidcore.errors import RunError, VidcoreError
 from vidcore.model import VideoModel
+from vidcore.training.callbacks import Callback
 from vidcore.training.contents import data_changes
 from vidcore.training.deadline import Deadline
 from vidcore.training.device import chosen_precision, make_fabric
@@ -36,12 +37,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def train(config: RunConfig, *, show: bool = False, registry: Registry | None = None) -> RunFolder:
+def train(
+    config: RunConfig, *, show: bool = False, callbacks: Sequence[Callback] = (), registry: Registry | None = None
+) -> RunFolder:
     """Train what ``config`` describes and test it; everything is left in a new run folder.
 
     Args:
         config: the run; fields left open are chosen and written to the folder's ``config.yaml``.
         show: print a header, progress and one line per epoch.
+        callbacks: your own code.
         registry: components; by default those installed.
 
     Raises:
@@ -70,7 +74,7 @@ def train(config: RunConfig, *, show: bool = False, registry: Registry | None = 
     model = assemble(config, data.info, registry)
     chosen = resolved(config, model)
     run = _by_first(processes, make)
-    return _carry_out(run, chosen, data, model, registry, fabric, deadline, show)
+    return _carry_out(run, chosen, data, model, registry, fabric, deadline, show, callbacks)
 
 
 def resume(
@@ -79,6 +83,7 @@ def resume(
     force: bool = False,
     show: bool = False,
     time_budget: float | None = None,
+    callbacks: Sequence[Callback] = (),
     registry: Registry | None = None,
 ) -> RunFolder:
     """Go on with a run that was stopped, bit for bit as if it had not been.
@@ -88,6 +93,7 @@ def resume(
         force: go on although data, plugins or torch changed; the change is written to the log.
         show: as ``train``.
         time_budget: seconds of this sitting; by default that of the run.
+        callbacks: as ``train``.
         registry: as ``train``.
 
     Raises:
@@ -108,7 +114,7 @@ def resume(
     data, changed = _by_first(Processes(fabric), prepare)
     seed_all(config.train.seed)
     model = assemble(config, data.info, registry)
-    return _carry_out(run, config, data, model, registry, fabric, deadline, show, changed)
+    return _carry_out(run, config, data, model, registry, fabric, deadline, show, callbacks, changed)
 
 
 def _data_of(
@@ -201,6 +207,7 @@ def _carry_out(
     fabric: Fabric,
     deadline: Deadline,
     show: bool,
+    callbacks: Sequence[Callback],
     changed: list[str] | None = None,
 ) -> RunFolder:
     first = Processes(fabric).first
@@ -212,7 +219,7 @@ def _carry_out(
             progress.note(line)
         for line in [*data.notes, *_skipped_note(data), *(f"changed: {line}" for line in changed or [])]:
             progress.note(line)
-        session = Session(run, config, data, registry, progress, fabric, model, deadline, bool(changed))
+        session = Session(run, config, data, registry, progress, fabric, model, deadline, bool(changed), callbacks)
         finished = cross_validate(session) if data.folds else train_one(session)
         progress.end("done" if finished else "stopped", "" if finished else "the time budget was over")
     return run

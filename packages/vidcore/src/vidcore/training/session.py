@@ -14,6 +14,7 @@ from vidcore.data.splits import Splits
 from vidcore.heads.base import TargetInfo
 from vidcore.model import VideoModel
 from vidcore.training.batches import BatchSource, TrainingData
+from vidcore.training.callbacks import Callback
 from vidcore.training.checkpoints import Checkpoints
 from vidcore.training.deadline import Deadline
 from vidcore.training.device import is_sharded
@@ -46,6 +47,7 @@ class Session:
         model: as assembled, in its initial state.
         deadline: of this sitting.
         changed: data or versions are others than when the run began, and it goes on nevertheless.
+        callbacks: a person's own code.
         splits: into how many parts micro-batches are cut since memory ran out; what one fold learned, the next knows.
     """
 
@@ -58,12 +60,14 @@ class Session:
     model: VideoModel
     deadline: Deadline
     changed: bool = False
+    callbacks: Sequence[Callback] = ()
     splits: int = 1
 
     def trainer(self, **options: Any) -> Trainer:
         """A trainer of this run; ``options`` as those of ``Trainer``."""
         shared = {"fabric": self.fabric, "progress": self.progress, "deadline": self.deadline}
-        return Trainer(self.config.train, **shared, wreck=self.run.wreck, splits=self.splits, **options)
+        own = {"wreck": self.run.wreck, "splits": self.splits, "callbacks": self.callbacks}
+        return Trainer(self.config.train, **shared, **own, **options)
 
     def sources(self, splits: Splits, trainer: Trainer) -> dict[str, BatchSource]:
         """The batches of each part of ``splits``; ``trainer`` encodes what frozen extractors see once."""

@@ -1,0 +1,5 @@
+"""Searching the options of a composition."""
+
+from vidcore.analysis.tuning.study import Tuning, tune
+
+__all__ = ["Tuning", "tune"]
