@@ -63,3 +63,7 @@ class StoreError(VidcoreError):
 
 class ExtractionError(VidcoreError):
     """Extraction cannot go on: an extractor fails on every clip."""
+
+
+class RuntimeEngineError(VidcoreError):
+    """A runtime cannot run an extractor on this machine, or does not give its numbers."""
