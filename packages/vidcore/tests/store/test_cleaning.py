@@ -240,6 +240,18 @@ def test_a_writer_whose_shard_was_taken_begins_another(collection, clips, store_
     clips.check(reopen(), range(3))
 
 
+@pytest.mark.parametrize("end", ["flush", "close"])
+def test_a_writer_whose_shard_was_taken_ends_well(collection, clips, store_path, reopen, monkeypatch, end):
+    writer = collection.writer()
+    writer.put(clips.key(0), {"out": clips.record(0)}, source="videos/000.mp4")
+    clips.put(reopen(), [1])
+    monkeypatch.setattr(gc_module, "is_live", lambda *arguments: False)
+    FeatureStore.open(store_path, write=True).gc()
+    getattr(writer, end)()
+    writer.close()
+    clips.check(reopen(), range(2))
+
+
 def test_who_lives():
     mine = this_process()
     assert is_live(mine, 1e9)

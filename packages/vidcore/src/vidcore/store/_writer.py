@@ -167,7 +167,12 @@ class Writer:
     def _settle(self, layout: Layout, shard: ShardWriter, step: Callable[[], None]) -> None:
         try:
             with explained(f"write to {shard.folder}"):
-                step()
+                if shard.removed:
+                    # What it held was moved by the gc that removed it; see _shard.
+                    shard.close()
+                    self._shards.pop(layout, None)
+                else:
+                    step()
         except StoreError:
             self._put.difference_update(shard.abandon())
             self._shards.pop(layout, None)
