@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from torch import nn
+
 from vidcore.catalog import ExtractorSpec, FusionSpec, HeadSpec, ReadoutSpec, Registry, installed, load_target
 from vidcore.config import RunConfig, component_config
 from vidcore.errors import ConfigError, PluginError
 from vidcore.extractors.base import Extractor
+from vidcore.extractors.freezing import normalisers, train_last_blocks, untrained_modules
+from vidcore.extractors.lora import add_lora
 from vidcore.fusion.base import Fusion
 from vidcore.heads.base import Head, TargetInfo
 from vidcore.model import VideoModel
@@ -74,6 +78,7 @@ def assemble(
     registry = registry or installed()
     extractors: dict[str, Extractor] = {}
     frozen = set()
+    held: list[nn.Module] = []
     for choice in config.extractors:
         stream = _free_name(choice.name, extractors)
         if built is not None and stream in built:
@@ -83,13 +88,19 @@ def assemble(
         else:
             extractor = _build(choice.name, registry, choice.options).eval()
         extractors[stream] = extractor
-        if choice.freeze if choice.freeze is not None else bool(extractor.config.weights):
+        if choice.unfreeze_blocks is not None:
+            train_last_blocks(extractor, choice.unfreeze_blocks, stream)
+            held += untrained_modules(extractor)
+        elif choice.lora is not None:
+            add_lora(extractor, choice.lora, stream)
+            held += normalisers(extractor)
+        elif choice.freeze if choice.freeze is not None else bool(extractor.config.weights):
             frozen.add(stream)
     streams = {name: e.outputs[e.output_names[0]] for name, e in extractors.items()}
     fusion: Fusion = _part(FusionSpec, config.fusion.name, config.fusion.options, registry, streams)
     readout: Readout = _part(ReadoutSpec, config.readout.name, config.readout.options, registry, fusion.output)
     head: Head = _part(HeadSpec, config.head.name, config.head.options, registry, readout.output, targets)
-    return VideoModel(extractors, fusion, readout, head, frozenset(frozen))
+    return VideoModel(extractors, fusion, readout, head, frozenset(frozen), held)
 
 
 def _part(kind: Any, name: str, options: dict[str, Any], registry: Registry, *inputs: Any) -> Any:

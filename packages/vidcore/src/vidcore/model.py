@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 
 import torch
@@ -19,7 +19,8 @@ class VideoModel(nn.Module):
     """video -> extractor(s) -> fusion -> readout -> head.
 
     A frozen extractor stays in eval mode, takes no gradient and keeps no activations, whatever
-    mode the model is put in; its BatchNorm statistics therefore stay those it came with.
+    mode the model is put in; its BatchNorm statistics therefore stay those it came with. So do ``held``
+    modules: the parts of an extractor that are not trained where others are.
     """
 
     def __init__(
@@ -29,10 +30,13 @@ class VideoModel(nn.Module):
         readout: Readout,
         head: Head,
         frozen: frozenset[str] = frozenset(),
+        held: Sequence[nn.Module] = (),
     ) -> None:
         super().__init__()
         self.streams = tuple(extractors)
         self.frozen = frozen
+        # A tuple, so that these modules are not registered a second time.
+        self.held = tuple(held)
         # A module name holds no dot; a stream may (weights' tags do).
         self.extractors = nn.ModuleDict({_module_name(name): extractor for name, extractor in extractors.items()})
         self.fusion = fusion
@@ -50,11 +54,26 @@ class VideoModel(nn.Module):
         return module
 
     def train(self, mode: bool = True) -> VideoModel:
-        """Training mode for all but the frozen extractors."""
+        """Training mode for all but the frozen extractors and held modules."""
         super().train(mode)
         for name in self.frozen:
             self.extractor(name).eval()
+        for module in self.held:
+            module.eval()
         return self
+
+    @property
+    def untrained(self) -> frozenset[str]:
+        """Names in ``state_dict`` of the extractors' tensors that training leaves as they are."""
+        still = {id(module) for name in self.frozen for module in self.extractor(name).modules()}
+        still |= {id(module) for held in self.held for module in held.modules()}
+        names = set()
+        for prefix, module in self.extractors.named_modules(prefix="extractors"):
+            own = module.named_parameters(recurse=False)
+            names |= {f"{prefix}.{name}" for name, parameter in own if not parameter.requires_grad}
+            if id(module) in still:
+                names |= {f"{prefix}.{name}" for name, _ in module.named_buffers(recurse=False)}
+        return frozenset(names)
 
     def encode(self, videos: Tensor | Mapping[str, Tensor], mask: Tensor | None = None) -> dict[str, FeatureMap]:
         """Each extractor's map of its own view of the video.

@@ -92,6 +92,9 @@ def _child(node: Any, part: str, key: str) -> Any:
     if isinstance(node, list):
         return node[_index(node, part, key)]
     child = node.setdefault(part, {})
+    if child is None:
+        # A section that is left out, such as an extractor's low-rank adapters.
+        child = node[part] = {}
     if not isinstance(child, (dict, list)):
         raise ConfigError(f"'{key}': '{part}' is a plain value and has no keys below it")
     return child

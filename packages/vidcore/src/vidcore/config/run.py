@@ -22,11 +22,37 @@ class Choice(_Section):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
+class LoraOptions(_Section):
+    """Low-rank adapters beside the linear layers of a Transformer extractor; the extra ``lora`` has what they need."""
+
+    rank: int = Field(8, ge=1)
+    """Width of the bottleneck."""
+    alpha: float = Field(16.0, gt=0)
+    """The adapters' output is scaled by alpha / rank."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout before each adapter."""
+    targets: tuple[str, ...] = ()
+    """Names of the linear layers, such as query, value; empty: all of them."""
+
+
 class ExtractorChoice(Choice):
-    """An extractor, its options, and whether it is trained."""
+    """An extractor, its options, and how much of it is trained."""
 
     freeze: bool | None = None
-    """Keep its parameters fixed; by default where it has published weights."""
+    """Keep its parameters fixed; by default where it has published weights and nothing below says otherwise."""
+    unfreeze_blocks: int | None = Field(None, ge=1)
+    """Train its last blocks only, so many, and what comes after them."""
+    lora: LoraOptions | None = None
+    """Train low-rank adapters beside its linear layers only: extractors.0.lora.rank=8"""
+
+    @model_validator(mode="after")
+    def _one_way_of_training(self) -> ExtractorChoice:
+        ways = [name for name in ("unfreeze_blocks", "lora") if getattr(self, name) is not None]
+        if len(ways) == 2:
+            raise ValueError("unfreeze_blocks and lora are two ways of training an extractor; give one of them")
+        if ways and self.freeze:
+            raise ValueError(f"freeze=true leaves nothing for {ways[0]} to train; give one of them")
+        return self
 
 
 class DataConfig(_Section):

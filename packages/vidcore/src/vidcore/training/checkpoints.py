@@ -100,9 +100,9 @@ def load_checkpoint(*candidates: Path) -> dict[str, Any]:
 
 
 def trained_state(model: VideoModel) -> dict[str, Tensor]:
-    """The model's tensors without those of frozen extractors, which training does not change."""
-    frozen = _frozen_prefixes(model)
-    return {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(frozen)}
+    """The model's tensors without those that training does not change: frozen extractors, blocks, statistics."""
+    left = model.untrained
+    return {name: tensor for name, tensor in model.state_dict().items() if name not in left}
 
 
 def load_trained_state(model: VideoModel, state: dict[str, Tensor]) -> None:
@@ -111,8 +111,7 @@ def load_trained_state(model: VideoModel, state: dict[str, Tensor]) -> None:
     Raises:
         RunError: the tensors are not those of this model.
     """
-    frozen = _frozen_prefixes(model)
-    expected = {name: tensor.shape for name, tensor in model.state_dict().items() if not name.startswith(frozen)}
+    expected = {name: tensor.shape for name, tensor in trained_state(model).items()}
     found = {name: tensor.shape for name, tensor in state.items()}
     if expected != found:
         wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
@@ -121,9 +120,3 @@ def load_trained_state(model: VideoModel, state: dict[str, Tensor]) -> None:
         )
     own = model.state_dict()
     model.load_state_dict({name: like(tensor, own[name]) for name, tensor in state.items()}, strict=False)
-
-
-def _frozen_prefixes(model: VideoModel) -> tuple[str, ...]:
-    frozen = {id(model.extractor(stream)) for stream in model.frozen}
-    # A tuple of prefixes; the empty tuple matches nothing.
-    return tuple(f"extractors.{name}." for name, module in model.extractors.items() if id(module) in frozen)

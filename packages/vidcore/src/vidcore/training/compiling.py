@@ -23,5 +23,7 @@ def compile_parts(model: VideoModel, device: torch.device) -> None:
         raise ConfigError(
             "train.compile on a CPU needs a C++ compiler (g++ or clang++), and there is none; leave it out"
         )
+    # Compiled, torch 2.15's own shortcut for Transformer layers in eval mode gives another memory layout than it says.
+    torch.backends.mha.set_fastpath_enabled(False)
     for part in (*model.extractors.values(), model.fusion, model.readout, model.head):
         part.compile()

@@ -12,6 +12,8 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from vidcore.config import TrainConfig
 from vidcore.errors import TrainingError
+from vidcore.extractors.base import Extractor
+from vidcore.extractors.freezing import block_places, parameter_blocks
 from vidcore.model import VideoModel
 
 
@@ -19,28 +21,41 @@ def adamw(model: VideoModel, config: TrainConfig) -> AdamW:
     """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) over what is trained.
 
     Vectors and scalars (biases, gains of norms) are not decayed; extractors learn at
-    ``lr * extractor_lr_scale``. A parameter of a frozen extractor is in no group.
+    ``lr * extractor_lr_scale``, and their block i of n at ``layer_decay ** (n - i)`` of that (Bao et al. 2021,
+    arXiv:2106.08254, section A). A parameter that is not trained is in no group. The first group learns at ``lr``,
+    where anything besides extractors is trained.
 
     Raises:
         TrainingError: nothing is left to train.
     """
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    depths = _depths(model) if config.layer_decay < 1 else {}
+    groups: dict[tuple[bool, int, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            decayed, extractor = parameter.ndim > 1, name.startswith("extractors.")
-            groups.setdefault((extractor, decayed), []).append(parameter)
+            key = (name.startswith("extractors."), depths.get(name, 0), parameter.ndim > 1)
+            groups.setdefault(key, []).append(parameter)
     if not groups:
         raise TrainingError("the model has no parameter to train: every part is frozen or has none")
     return AdamW(
         [
             {
                 "params": parameters,
-                "lr": config.lr * (config.extractor_lr_scale if extractor else 1.0),
+                "lr": config.lr * (config.extractor_lr_scale if extractor else 1.0) * config.layer_decay**depth,
                 "weight_decay": config.weight_decay if decayed else 0.0,
             }
-            for (extractor, decayed), parameters in sorted(groups.items())
+            for (extractor, depth, decayed), parameters in sorted(groups.items(), key=lambda item: item[0])
         ]
     )
+
+
+def _depths(model: VideoModel) -> dict[str, int]:
+    """How many blocks of its extractor come between each parameter and the extractor's end, itself counted."""
+    found = {}
+    for prefix, module in model.extractors.items():
+        if isinstance(module, Extractor):
+            blocks = len(parameter_blocks(module))
+            found |= {f"extractors.{prefix}.{name}": blocks - place for name, place in block_places(module).items()}
+    return found
 
 
 def warmup_cosine(optimizer: Optimizer, steps: int, warmup: float) -> LambdaLR:

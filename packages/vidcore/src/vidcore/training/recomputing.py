@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.checkpoint import checkpoint
 
 from vidcore.errors import ConfigError
+from vidcore.extractors.freezing import parameter_blocks
 from vidcore.model import VideoModel
 
 
@@ -28,7 +29,7 @@ def recompute_blocks(model: VideoModel) -> None:
     if not trained:
         raise ConfigError("train.gradient_checkpointing has nothing to do: every extractor is frozen; leave it out")
     for stream in trained:
-        blocks = [block for block in model.extractor(stream).blocks if any(True for _ in block.parameters())]
+        blocks = parameter_blocks(model.extractor(stream))
         if len(blocks) < 2:
             raise ConfigError(
                 f"train.gradient_checkpointing: extractor {stream!r} does not name the blocks that it is made of; "

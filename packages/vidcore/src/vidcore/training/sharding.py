@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from vidcore.extractors.freezing import parameter_blocks
+from vidcore.model import VideoModel
 
 
 def whole(item: Any) -> Any:
@@ -54,14 +58,15 @@ def shard(model: nn.Module, mesh: Any) -> nn.Module:
     """
     from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
-    from vidcore.model import VideoModel
-
     if not isinstance(model, VideoModel):
         raise TypeError(f"expected a VideoModel; got {type(model).__name__}")
     group = mesh["data_parallel"]
     for stream in model.streams:
-        for block in model.extractor(stream).blocks:
-            if any(True for _ in block.parameters()):
+        blocks = parameter_blocks(model.extractor(stream))
+        kinds = Counter(type(block) for block in blocks)
+        for block in blocks:
+            # One of a kind, such as embeddings, may be used in pieces instead of being called.
+            if kinds[type(block)] > 1:
                 fully_shard(block, mesh=group)
     fully_shard(model, mesh=group)
     for method in ("encode", "decide"):

@@ -44,8 +44,9 @@ def header(model: VideoModel, config: RunConfig, splits: str, fabric: Fabric) ->
     """The lines printed before training."""
     lines = []
     for stream, facts in weights_facts(model).items():
-        count = sum(p.numel() for p in model.extractor(stream).parameters())
-        state = "frozen" if facts["frozen"] else "trained"
+        parameters = list(model.extractor(stream).parameters())
+        count, trained = sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad)
+        state = "frozen" if facts["frozen"] else "trained" if trained == count else f"{trained:,} of them trained"
         lines.append(f"extractor  {stream}: {count:,} parameters, {state}, weights {weights_in_words(facts)}")
     counts, data, train = parameter_counts(model), config.data, config.train
     lines.append(f"model      {config.fusion.name} + {config.readout.name} + {config.head.name}, {counts['trained']:,} "
