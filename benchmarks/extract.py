@@ -1,0 +1,342 @@
+"""Extraction beside the loop most tools use; sparse decoding beside its peers; two extractors at once; the busy model.
+
+Run: uv run --group peers python benchmarks/extract.py PART [--clips N] [--runs N] [--models NAME ...]
+
+    naive      clips a second and CPU seconds a clip, against the naive loop: for every video decode all frames,
+               transform frame by frame with PIL, a batch of one, a file. Also against that loop when it transforms
+               only the frames it needs. At least 2.5x with a light model, 1.3x with a heavy one, on 2 cores.
+    decode     frames per CPU second of 8, 16 and 32 frames spread over a video, and whether they are bit-exact.
+    together   two extractors in one pass against one pass after the other. At least 1.6x where decoding dominates.
+    busy       clips a second of the engine against the model alone, fed from memory. At least 90 %.
+
+Contenders run in turn, each in a process of its own that stays, so that neither start-up nor what one leaves behind in
+memory counts. Ratios are medians over pairs with their spread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
+LIGHT_PAIR = ("basic/naive_cnn", "basic/keypoints")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=[*PARTS, "contender"])
+    parser.add_argument("--clips", type=int, default=40)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--models", nargs="+", default=["x3d/s", "torchvision/r3d_18"])
+    parser.add_argument("--frames", type=int, help="frames a clip; by default what the model eats, or 16")
+    parser.add_argument("--runtime", default="eager", help="what runs the extractors in ours: auto, eager, openvino")
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--files", default="*", help="which of clips/, for the part decode")
+    parser.add_argument("--how", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.part == "contender":
+        serve(options)
+    elif not options.data.is_dir():
+        sys.exit(f"no data at {options.data}: give a folder with actions/ and clips/ with --data")
+    else:
+        PARTS[options.part](options)
+
+
+def naive(options: argparse.Namespace) -> None:
+    for model in options.models:
+        one = argparse.Namespace(**vars(options) | {"models": [model]})
+        print(f"\n{model}, {options.clips} clips of {options.data.name}/actions, runtime {options.runtime}")
+        costs = take_turns(one, ["engine", "naive", "naive-sparse"])
+        compare(costs, "engine", "naive", options.clips)
+        compare(costs, "engine", "naive-sparse", options.clips)
+
+
+def together(options: argparse.Namespace) -> None:
+    one = argparse.Namespace(**vars(options) | {"models": list(LIGHT_PAIR)})
+    print(f"\n{' and '.join(LIGHT_PAIR)}, {options.clips} clips")
+    compare(take_turns(one, ["engine", "one-by-one"]), "engine", "one-by-one", options.clips)
+
+
+def busy(options: argparse.Namespace) -> None:
+    for model in options.models:
+        one = argparse.Namespace(**vars(options) | {"models": [model]})
+        print(f"\n{model}, {options.clips} clips")
+        costs = take_turns(one, ["engine", "memory"])
+        shares = [m["wall"] / e["wall"] for e, m in zip(costs["engine"], costs["memory"], strict=True)]
+        print(
+            f"engine {rate(costs['engine'], options.clips)}   model alone {rate(costs['memory'], options.clips)}   "
+            f"reached {statistics.median(shares):.1%} ({min(shares):.1%} to {max(shares):.1%})"
+        )
+
+
+def rate(costs: Sequence[dict[str, float]], clips: int) -> str:
+    return f"{clips / statistics.median(cost['wall'] for cost in costs):.2f} clips/s"
+
+
+def compare(costs: dict[str, list[dict[str, float]]], ours: str, peer: str, clips: int) -> None:
+    for figure, unit in (("wall", "wall"), ("cpu", "CPU")):
+        ratios = [p[figure] / o[figure] for o, p in zip(costs[ours], costs[peer], strict=True)]
+        each = [statistics.median(cost[figure] for cost in costs[who]) / clips * 1e3 for who in (ours, peer)]
+        print(
+            f"{unit:<5} {ours} {each[0]:7.1f} ms/clip   {peer} {each[1]:7.1f} ms/clip   "
+            f"{peer}/{ours} {statistics.median(ratios):5.2f} ({min(ratios):.2f} to {max(ratios):.2f}, n={len(ratios)})"
+        )
+
+
+def take_turns(options: argparse.Namespace, hows: Sequence[str]) -> dict[str, list[dict[str, float]]]:
+    """Costs of every contender, run in turn after one uncounted turn; who goes first alternates."""
+    costs: dict[str, list[dict[str, float]]] = {how: [] for how in hows}
+    with ExitStack() as stack:
+        started = {how: stack.enter_context(contender(options, how)) for how in hows}
+        for turn in range(-1, options.runs):
+            for how in hows if turn % 2 else reversed(hows):
+                cost = started[how]()
+                if turn >= 0:
+                    costs[how].append(cost)
+    return costs
+
+
+@contextmanager
+def contender(options: argparse.Namespace, how: str) -> Iterator[Callable[[], dict[str, float]]]:
+    """A process that runs one way of extracting each time it is called."""
+    command = [sys.executable, __file__, "contender", "--how", how, "--clips", str(options.clips)]
+    command += ["--models", *options.models, "--runtime", options.runtime, "--data", str(options.data)]
+    if options.frames:
+        command += ["--frames", str(options.frames)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+
+        def run() -> dict[str, float]:
+            assert process.stdin is not None and process.stdout is not None
+            print("go", file=process.stdin, flush=True)
+            line = process.stdout.readline()
+            if not line:
+                sys.exit(f"the contender {how} ended")
+            answer: dict[str, float] = json.loads(line)
+            return answer
+
+        yield run
+    finally:
+        process.kill()
+        process.wait()
+
+
+def serve(options: argparse.Namespace) -> None:
+    """A contender: one run for every line that comes in."""
+    from vidcore.assemble import create
+    from vidcore.data.manifest import read_source
+    from vidcore.extract.memory import keep_freed_memory
+    from vidcore.extract.worker import frames_for
+
+    rows = list(read_source(options.data / "actions" / "manifest.csv"))
+    # Spread over both sets and all classes.
+    rows = rows[:: max(1, len(rows) // options.clips)][: options.clips]
+    extractors = {name: create(name) for name in options.models}
+    frames = options.frames or frames_for(extractors)
+    if options.how in ("engine", "memory", "one-by-one"):
+        keep_freed_memory()
+    with tempfile.TemporaryDirectory() as folder:
+        prepared = WAYS[options.how](rows, extractors, frames, options.runtime)
+        for number, _ in enumerate(sys.stdin):
+            before, began = cpu_seconds(), time.perf_counter()
+            prepared(Path(folder) / str(number))
+            wall = time.perf_counter() - began
+            print(json.dumps({"wall": wall, "cpu": cpu_seconds() - before}), flush=True)
+
+
+def cpu_seconds() -> float:
+    """User and system time of this process and of its children that have ended."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def engine_way(rows: list[Any], extractors: dict[str, Any], frames: int, runtime: str) -> Callable[[Path], None]:
+    from vidcore.data.sampling import Sampling
+    from vidcore.extract import extract
+
+    def run(folder: Path) -> None:
+        report = extract(rows, extractors, folder, Sampling("uniform", frames), runtime=runtime)  # type: ignore[arg-type]
+        assert report.done == len(rows), report
+
+    return run
+
+
+def one_by_one_way(rows: list[Any], extractors: dict[str, Any], frames: int, runtime: str) -> Callable[[Path], None]:
+    ways = [engine_way(rows, {name: extractor}, frames, runtime) for name, extractor in extractors.items()]
+
+    def run(folder: Path) -> None:
+        for way in ways:
+            way(folder)
+
+    return run
+
+
+def naive_way(rows: list[Any], extractors: dict[str, Any], frames: int, runtime: str, *, sparse: bool = False) -> Any:
+    import av
+    import numpy as np
+    import torch
+    from torchvision import transforms
+    from vidcore.data.sampling import uniform
+
+    ((_, extractor),) = extractors.items()
+    form = extractor.clip
+    resize = form.resize_to or (form.resize_short or min(form.size))
+    transform = transforms.Compose(
+        [
+            transforms.Resize(resize),
+            transforms.CenterCrop(form.size),
+            transforms.ToTensor(),
+            transforms.Normalize(form.mean, form.std),
+        ]
+    )
+
+    def run(folder: Path) -> None:
+        folder.mkdir()
+        for number, row in enumerate(rows):
+            with av.open(str(row.video)) as container:
+                images = [frame.to_image() for frame in container.decode(video=0)]
+            chosen = uniform(len(images), frames).indices.tolist()
+            if sparse:
+                clip = torch.stack([transform(images[index]) for index in chosen])
+            else:
+                every = [transform(image) for image in images]
+                clip = torch.stack([every[index] for index in chosen])
+            with torch.no_grad():
+                maps = extractor(clip.transpose(0, 1)[None])
+            np.save(folder / f"{number}.npy", maps[extractor.output_names[0]].data.numpy())
+
+    return run
+
+
+def naive_sparse_way(rows: list[Any], extractors: dict[str, Any], frames: int, runtime: str) -> Any:
+    return naive_way(rows, extractors, frames, runtime, sparse=True)
+
+
+def memory_way(rows: list[Any], extractors: dict[str, Any], frames: int, runtime: str) -> Callable[[Path], None]:
+    """The engine's lanes and nothing else: every clip is ready in memory."""
+    import torch
+    from vidcore.data.clips import read_clip
+    from vidcore.data.sampling import Sampling
+    from vidcore.extract.api import accelerated
+    from vidcore.extract.batching import BatchQueue, BatchSizer
+    from vidcore.extract.engine import available_cores
+    from vidcore.extract.lanes import Lanes
+    from vidcore.extract.progress import Meter
+    from vidcore.preprocess import fit_frames
+
+    ((name, extractor),) = extractors.items()
+    running = accelerated(extractors, runtime, "float32", frames, None, None)  # type: ignore[arg-type]
+
+    class Ready:
+        """A clip that is decoded and fitted."""
+
+        def __init__(self, row: Any) -> None:
+            clip = read_clip(row, Sampling("uniform", frames))
+            self.mask, self._view = clip.mask, fit_frames(clip.frames, extractor.clip).contiguous()
+
+        def view(self, name: str) -> torch.Tensor:
+            return self._view
+
+    ready = [Ready(row) for row in rows]
+    count = available_cores() if runtime == "eager" else 1
+    threads = 1 if runtime == "eager" else torch.get_num_threads()
+
+    def run(folder: Path) -> None:
+        sizers = {name: BatchSizer(None, start=1, ceiling=8)}
+        batches: Any = BatchQueue(sizers, 0.0)
+        for clip in ready:
+            batches.put(name, tuple(clip.view(name).shape), clip)
+        batches.close()
+        errors: list[BaseException] = []
+        lanes = Lanes(
+            running, sizers, device=torch.device("cpu"), count=count, threads=threads, keep="map", dtype="float32",
+            precision="float32",
+        )  # fmt: skip
+        for lane in lanes.start(batches, lambda *_: None, Meter(), errors.append):
+            lane.join()
+        assert not errors, errors
+
+    return run
+
+
+WAYS: dict[str, Callable[..., Callable[[Path], None]]] = {
+    "engine": engine_way,
+    "one-by-one": one_by_one_way,
+    "naive": naive_way,
+    "naive-sparse": naive_sparse_way,
+    "memory": memory_way,
+}
+
+
+def decode(options: argparse.Namespace) -> None:
+    from decoders import DECODERS, lend_ffmpeg, reference
+
+    lend_ffmpeg()
+    for path in sorted((options.data / "clips").glob(options.files)):
+        whole = reference(path)
+        total = len(whole)
+        for count in (8, 16, 32):
+            if count > total:
+                print(f"\n{path.name}: it has {total} frames only")
+                continue
+            wanted = [(2 * step + 1) * total // (2 * count) for step in range(count)]
+            expected = whole[wanted]
+            spent: dict[str, list[float]] = {}
+            exact: dict[str, str] = {}
+            for turn in range(options.runs + 1):
+                names = list(DECODERS)
+                for name in names if turn % 2 else reversed(names):
+                    began = time.process_time()
+                    try:
+                        frames = DECODERS[name](path, wanted)
+                    except Exception as error:  # noqa: BLE001 - a peer that cannot read a file is a finding
+                        exact[name] = f"fails ({type(error).__name__})"
+                        continue
+                    if turn:
+                        spent.setdefault(name, []).append(time.process_time() - began)
+                    else:
+                        exact[name] = verdict(frames, expected)
+            report(path, count, spent, exact)
+
+
+def verdict(frames: Any, expected: Any) -> str:
+    import numpy as np
+
+    if frames.shape != expected.shape:
+        return f"shape {frames.shape[1:3]}"
+    return (
+        "exact" if np.array_equal(frames, expected) else f"off by up to {np.abs(frames.astype(int) - expected).max()}"
+    )
+
+
+def report(path: Path, count: int, spent: dict[str, list[float]], exact: dict[str, str]) -> None:
+    ours = statistics.median(spent["vidcore"])
+    usable = {name: statistics.median(seconds) for name, seconds in spent.items() if exact[name] == "exact"}
+    peers = {name: seconds for name, seconds in usable.items() if name != "vidcore"}
+    best = min(peers, key=lambda name: peers[name]) if peers else "none"
+    against = f"{peers[best] / ours:5.2f}x the best exact peer ({best})" if peers else "no exact peer"
+    print(f"\n{path.name}, {count} frames: vidcore {against}")
+    for name in exact:
+        speed = f"{count / statistics.median(spent[name]):8.0f} frames/CPU-s" if name in spent else " " * 21
+        print(f"  {name:<16} {speed}   {exact[name]}")
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "naive": naive,
+    "decode": decode,
+    "together": together,
+    "busy": busy,
+}
+
+if __name__ == "__main__":
+    main()
