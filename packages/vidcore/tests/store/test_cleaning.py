@@ -299,6 +299,18 @@ def test_verify_finds_every_corrupt_record(collection, clips, store_path, reopen
     clips.check(reopen(), range(9))
 
 
+def test_a_record_that_may_yet_be_taken_back_does_not_make_a_finished_one_a_double(
+    collection, clips, store_path, reopen
+):
+    writer = collection.writer()
+    writer.put(clips.key(0), {"out": clips.record(0)})
+    clips.put(reopen(), [0])
+    FeatureStore.open(store_path, write=True).gc(dead_share=0)
+    assert [len(shard.entries) for shard in reopen().shards] == [1, 1]
+    writer._shards.popitem()[1].abandon()
+    clips.check(reopen(), [0])
+
+
 def test_gc_leaves_corrupt_records_behind(collection, clips, store_path, reopen):
     clips.put(collection, range(5))
     clips.put(reopen(), [5])

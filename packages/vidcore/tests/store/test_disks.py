@@ -58,9 +58,10 @@ def test_a_disk_that_refuses_a_flush_loses_what_was_put_since(collection, clips,
         free()
         # The kernel may have thrown the pages away: the record does not count, and may be put again.
         assert reopen().keys() == {clips.key(0)}
-        writer.put(clips.key(1), {"out": clips.record(1)})
-        writer.put(clips.key(2), {"out": clips.record(2)})
+        for number in range(3):
+            writer.put(clips.key(number), {"out": clips.record(number)})
     clips.check(reopen(), range(3))
+    assert reopen().index.duplicates == 0
 
 
 def test_a_disk_that_is_full_when_a_shard_begins_leaves_nothing(collection, clips, reopen, monkeypatch):
