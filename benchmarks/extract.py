@@ -227,15 +227,15 @@ def memory_way(rows: list[Any], extractors: dict[str, Any], frames: int, runtime
     import torch
     from vidcore.data.clips import read_clip
     from vidcore.data.sampling import Sampling
-    from vidcore.extract.api import accelerated
+    from vidcore.extract.api import replicas
     from vidcore.extract.batching import BatchQueue, BatchSizer
-    from vidcore.extract.engine import available_cores
+    from vidcore.extract.engine import lanes_on
     from vidcore.extract.lanes import Lanes
     from vidcore.extract.progress import Meter
     from vidcore.preprocess import fit_frames
 
     ((name, extractor),) = extractors.items()
-    running = accelerated(extractors, runtime, "float32", frames, None, None)  # type: ignore[arg-type]
+    running = replicas(extractors, runtime, frames, None, None) or [extractors]  # type: ignore[arg-type]
 
     class Ready:
         """A clip that is decoded and fitted."""
@@ -248,8 +248,7 @@ def memory_way(rows: list[Any], extractors: dict[str, Any], frames: int, runtime
             return self._view
 
     ready = [Ready(row) for row in rows]
-    count = available_cores() if runtime == "eager" else 1
-    threads = 1 if runtime == "eager" else torch.get_num_threads()
+    alike = lanes_on(torch.device("cpu"))
 
     def run(folder: Path) -> None:
         sizers = {name: BatchSizer(None, start=1, ceiling=8)}
@@ -259,8 +258,8 @@ def memory_way(rows: list[Any], extractors: dict[str, Any], frames: int, runtime
         batches.close()
         errors: list[BaseException] = []
         lanes = Lanes(
-            running, sizers, device=torch.device("cpu"), count=count, threads=threads, keep="map", dtype="float32",
-            precision="float32",
+            running, sizers, device=torch.device("cpu"), count=alike.count, threads=alike.threads, keep="map",
+            dtype="float32", precision="float32",
         )  # fmt: skip
         for lane in lanes.start(batches, lambda *_: None, Meter(), errors.append):
             lane.join()

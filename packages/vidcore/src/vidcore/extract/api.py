@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 from vidcore.data.manifest import Row
 from vidcore.data.sampling import Sampling
-from vidcore.extract.engine import Engine
+from vidcore.extract.engine import Engine, lanes_on, one_device
 from vidcore.extract.failures import FailureFile
-from vidcore.extract.identity import Keep, Precision, StoredType, extractor_identity
+from vidcore.extract.identity import Keep, Precision, StoredType
 from vidcore.extract.leases import Leases
 from vidcore.extract.plan import Shard, check_shard
 from vidcore.extract.progress import ExtractProgress
@@ -82,29 +82,26 @@ def extract(
     check_shard(shard)
     if not isinstance(store, FeatureStore):
         store = FeatureStore.open(store, write=True)
-    identities = {name: extractor_identity(extractor, keep, dtype, precision) for name, extractor in extractors.items()}
-    running = accelerated(extractors, runtime, precision, sampling.frames, size, batch_size)
     with ExitStack() as stack:
-        leases = None
-        if share and shard is None:
-            folder = store.path / LEASES / job_digest(identities, sampling, size)
-            leases = stack.enter_context(Leases(folder))
         engine = stack.enter_context(
             Engine(
-                running,
+                extractors,
                 store,
                 sampling,
                 keep=keep,
                 dtype=dtype,
                 precision=precision,
-                identities=identities,
+                replicas=replicas(extractors, runtime, sampling.frames, size, batch_size),
                 size=size,
                 batch_size=batch_size,
                 workers=workers,
                 timeout_seconds=timeout_seconds,
-                lanes=None if runtime == "eager" else 1,
             )
         )
+        leases = None
+        if share and shard is None:
+            folder = store.path / LEASES / job_digest(engine.identities, sampling, size)
+            leases = stack.enter_context(Leases(folder))
         return engine.run(
             rows,
             total=len(rows) if total is None and isinstance(rows, Sized) else total,
@@ -115,25 +112,29 @@ def extract(
         )
 
 
-def accelerated(
-    extractors: Mapping[str, Extractor],
-    runtime: Runtime,
-    precision: Precision,
-    frames: int,
-    size: int | None,
-    batch_size: int | None,
-) -> dict[str, Extractor]:
-    """The extractors as ``runtime`` runs them."""
+def replicas(
+    extractors: Mapping[str, Extractor], runtime: Runtime, frames: int, size: int | None, batch_size: int | None
+) -> list[dict[str, Extractor]]:
+    """The extractors as ``runtime`` runs them, once for each lane; none where they run as they are.
+
+    Engines are built for the threads of a lane, and for one clip a batch unless another size is given: on a CPU larger
+    batches are not faster. Whatever is built is kept for the next time.
+
+    Raises:
+        ConfigError, RuntimeEngineError: The runtime is not there, or cannot run an extractor.
+    """
     if runtime == "eager":
-        return dict(extractors)
+        return []
     from vidcore.runtime import accelerate
 
-    # The engine's own bfloat16 is autocast around whatever runs.
-    exact = "int8" if precision == "int8" else "float32"
-    return {
-        name: accelerate(extractor, runtime, precision=exact, frames=frames, size=size, batch=batch_size or 1)
-        for name, extractor in extractors.items()
-    }
+    lanes = lanes_on(one_device(extractors))
+    return [
+        {
+            name: accelerate(extractor, runtime, frames=frames, size=size, batch=batch_size or 1, threads=lanes.threads)
+            for name, extractor in extractors.items()
+        }
+        for _ in range(lanes.count)
+    ]
 
 
 def job_digest(identities: Mapping[str, Mapping[str, Any]], sampling: Sampling, size: int | None) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext, suppress
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import torch
 
@@ -34,6 +35,8 @@ _CPU_SIZES, _CUDA_SIZES = (1, 8), (8, 256)
 _CUDA_LINGER_SECONDS = 0.05
 # Every lane holds the activations of a batch.
 _MOST_LANES = 8
+# One prepares a batch while the other one's is computed.
+_CUDA_LANES = 2
 
 
 class Engine:
@@ -47,13 +50,12 @@ class Engine:
         keep: See ``extractor_identity``.
         dtype: See there.
         precision: See there; ``bfloat16`` computes with autocast.
-        identities: Name -> identity, where the extractor that runs is not the one that is meant (a faster runtime).
+        replicas: What runs in place of ``extractors`` (which are what is meant), one mapping a lane: a faster runtime
+            whose engines answer one caller at a time.
         size: Side in pixels for extractors that take any size.
         batch_size: Clips a batch; ``None``: found.
         workers: Decoding processes; ``None``: one per core. They wait where the model is what takes long.
         timeout_seconds: A decoder that says nothing for so long is taken for hung.
-        lanes: Model threads; ``None``: one per core on a CPU, two on a GPU. 1 where an extractor must not be called
-            from two threads at once.
         hashes: Content hashes of files.
 
     Attributes:
@@ -72,20 +74,18 @@ class Engine:
         keep: Keep = "map",
         dtype: StoredType = "float32",
         precision: Precision = "float32",
-        identities: Mapping[str, dict[str, Any]] | None = None,
+        replicas: Sequence[Mapping[str, Extractor]] = (),
         size: int | None = None,
         batch_size: int | None = None,
         workers: int | None = None,
         timeout_seconds: float = 60.0,
-        lanes: int | None = None,
         hashes: FileHashes | None = None,
     ) -> None:
         if sampling.clips != 1:
             raise ConfigError(f"this sampling cuts {sampling.clips} clips a row, and features are kept of one")
-        device = _one_device(extractors)
+        device = one_device(extractors)
         self.identities = {
-            name: (identities or {}).get(name) or extractor_identity(extractor, keep, dtype, precision)
-            for name, extractor in extractors.items()
+            name: extractor_identity(extractor, keep, dtype, precision) for name, extractor in extractors.items()
         }
         cores, cuda = available_cores(), device.type == "cuda"
         self._hashes = hashes or FileHashes(threads=max(2, cores // 2))
@@ -98,9 +98,11 @@ class Engine:
         self._collections = {name: store.collection(identity) for name, identity in self.identities.items()}
         sizes = {name: key_size(clip, size) for name, clip in clips.items()}
         start, ceiling = _CUDA_SIZES if cuda else _CPU_SIZES
+        if replicas and not cuda:
+            # An engine runs the batches it was built for.
+            batch_size = batch_size or 1
         sizers = {name: BatchSizer(batch_size, start=start, ceiling=ceiling) for name in extractors}
-        count = lanes or (2 if cuda else min(cores, _MOST_LANES))
-        threads = torch.get_num_threads() if cuda or count == 1 else max(1, cores // count)
+        lanes = lanes_on(device)
         self._stages = Stages(
             writers=self._writer,
             planner=Planner(self._collections, sampling, sizes, self._hashes),
@@ -111,8 +113,8 @@ class Engine:
             workers=self._workers,
             decoders=self._decoders,
             lanes=Lanes(
-                dict(extractors), sizers, device=device, count=count, threads=threads, keep=keep, dtype=dtype,
-                precision=precision,
+                list(replicas) or [dict(extractors)], sizers, device=device, count=lanes.count, threads=lanes.threads,
+                keep=keep, dtype=dtype, precision=precision,
             ),
         )  # fmt: skip
 
@@ -192,7 +194,29 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _one_device(extractors: Mapping[str, Extractor]) -> torch.device:
+@dataclass(frozen=True, slots=True)
+class LaneCount:
+    """How many lanes there are, and the threads each computes with."""
+
+    count: int
+    threads: int
+
+
+def lanes_on(device: torch.device) -> LaneCount:
+    """Lanes that keep a device busy: one per core of a CPU, with one thread each where there are no more than eight."""
+    if device.type == "cuda":
+        return LaneCount(_CUDA_LANES, torch.get_num_threads())
+    cores = available_cores()
+    count = min(cores, _MOST_LANES)
+    return LaneCount(count, max(1, cores // count))
+
+
+def one_device(extractors: Mapping[str, Extractor]) -> torch.device:
+    """The device that all extractors are on.
+
+    Raises:
+        ConfigError: They are on several, or there are none.
+    """
     if not extractors:
         raise ConfigError("nothing to extract: name at least one extractor (vidcore list-models)")
     devices: dict[torch.device, str] = {}

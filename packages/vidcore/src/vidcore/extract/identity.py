@@ -14,7 +14,7 @@ from vidcore.extractors.base import Extractor
 
 Keep = Literal["map", "sequence", "pooled"]
 StoredType = Literal["float16", "float32"]
-Precision = Literal["float32", "bfloat16", "int8"]
+Precision = Literal["float32", "bfloat16"]
 
 
 def extractor_identity(

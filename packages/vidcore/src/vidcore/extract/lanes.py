@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -44,7 +44,7 @@ class Lanes:
     its barriers for the thread that was put aside. On a GPU two lanes keep it fed: one prepares while one computes.
 
     Args:
-        extractors: Live extractors, in eval mode.
+        extractors: Live extractors by name, in eval mode: one mapping that all lanes share, or one for each.
         sizers: Batch sizes.
         device: Where the extractors are.
         count: Lanes.
@@ -59,7 +59,7 @@ class Lanes:
 
     def __init__(
         self,
-        extractors: Mapping[str, Extractor],
+        extractors: Sequence[Mapping[str, Extractor]],
         sizers: Mapping[str, BatchSizer],
         *,
         device: torch.device,
@@ -77,7 +77,7 @@ class Lanes:
         self._keep: Keep = keep
         self._dtype: StoredType = dtype
         self._precision = precision
-        self._states = {name: _State() for name in extractors}
+        self._states = {name: _State() for name in sizers}
 
     def start(
         self,
@@ -88,28 +88,34 @@ class Lanes:
     ) -> list[threading.Thread]:
         """Start the lanes; they end with the batches."""
 
-        def work() -> None:
+        def work(extractors: Mapping[str, Extractor]) -> None:
             try:
                 torch.set_num_threads(self._threads)
                 with torch.inference_mode():
                     while (batch := batches.take()) is not None:
                         with meter.timed("model"):
-                            self._run(*batch, result, meter)
+                            self._run(extractors, *batch, result, meter)
             except Exception as error:  # noqa: BLE001 - whatever it is, the run must hear of it or wait for ever
                 on_error(error)
 
-        threads = [threading.Thread(target=work, name=f"lane-{number}", daemon=True) for number in range(self.count)]
+        mine = [self._extractors[number % len(self._extractors)] for number in range(self.count)]
+        threads = [
+            threading.Thread(target=work, args=(extractors,), name=f"lane-{number}", daemon=True)
+            for number, extractors in enumerate(mine)
+        ]
         for thread in threads:
             thread.start()
         return threads
 
-    def _run(self, name: str, jobs: list[ClipJob], result: Result, meter: Meter) -> None:
+    def _run(
+        self, extractors: Mapping[str, Extractor], name: str, jobs: list[ClipJob], result: Result, meter: Meter
+    ) -> None:
         sizer, state = self._sizers[name], self._states[name]
         # What one lane costs is the time of its own thread; by the clock, others that took the core would count too.
         clock = time.thread_time if self._threads == 1 else time.perf_counter
         began = clock()
         try:
-            records = self._encode(name, jobs)
+            records = self._encode(extractors[name], name, jobs)
         except (VidcoreError, RuntimeError, ValueError, MemoryError) as error:
             trouble = error.with_traceback(None)
         else:
@@ -125,13 +131,13 @@ class Lanes:
             if len(jobs) > 1:
                 meter.note(f"{name}: out of memory at {len(jobs)} clips a batch; going on with {smaller}")
                 half = len(jobs) // 2
-                self._run(name, jobs[:half], result, meter)
-                self._run(name, jobs[half:], result, meter)
+                self._run(extractors, name, jobs[:half], result, meter)
+                self._run(extractors, name, jobs[half:], result, meter)
                 return
         if len(jobs) > 1:
             # One clip spoils a batch: find out which.
             for job in jobs:
-                self._run(name, [job], result, meter)
+                self._run(extractors, name, [job], result, meter)
             return
         state.failed += 1
         if isinstance(trouble, torch.AcceleratorError) or (not state.done and state.failed >= _HOPELESS):
@@ -140,11 +146,11 @@ class Lanes:
             ) from trouble
         result(jobs[0], name, BadFeatures(_first_line(trouble)))
 
-    def _encode(self, name: str, jobs: list[ClipJob]) -> list[dict[str, Record] | BadFeatures]:
+    def _encode(self, extractor: Extractor, name: str, jobs: list[ClipJob]) -> list[dict[str, Record] | BadFeatures]:
         video = self._batch([job.view(name) for job in jobs])
         mask = torch.stack([job.mask for job in jobs])
         with self._autocast():
-            maps = self._extractors[name].features(video, mask)
+            maps = extractor.features(video, mask)
         return make_records(maps, len(jobs), self._keep, self._dtype)
 
     def _batch(self, views: list[Tensor]) -> Tensor:

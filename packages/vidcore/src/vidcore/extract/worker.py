@@ -15,10 +15,10 @@ from vidcore.catalog import Registry
 from vidcore.data.manifest import Row
 from vidcore.data.sampling import Sampling
 from vidcore.errors import ConfigError
-from vidcore.extract.api import Runtime, accelerated
+from vidcore.extract.api import Runtime, replicas
 from vidcore.extract.engine import Engine
 from vidcore.extract.failures import FailedRow
-from vidcore.extract.identity import Keep, Precision, StoredType, extractor_identity
+from vidcore.extract.identity import Keep, Precision, StoredType
 from vidcore.extract.memory import keep_freed_memory
 from vidcore.extractors.base import Extractor
 from vidcore.store import FeatureStore
@@ -91,24 +91,18 @@ class ChunkWorker:
     def __init__(self, job: ExtractionJob, registry: Registry | None = None) -> None:
         keep_freed_memory()
         extractors = job.build(registry)
-        identities = {
-            name: extractor_identity(extractor, job.keep, job.dtype, job.precision)
-            for name, extractor in extractors.items()
-        }
-        running = accelerated(extractors, job.runtime, job.precision, job.sampling.frames, job.size, job.batch_size)
         self._engine = Engine(
-            running,
+            extractors,
             FeatureStore.open(job.store, write=True),
             job.sampling,
             keep=job.keep,
             dtype=job.dtype,
             precision=job.precision,
-            identities=identities,
+            replicas=replicas(extractors, job.runtime, job.sampling.frames, job.size, job.batch_size),
             size=job.size,
             batch_size=job.batch_size,
             workers=job.workers,
             timeout_seconds=job.timeout_seconds,
-            lanes=None if job.runtime == "eager" else 1,
         )
 
     def __call__(self, rows: Sequence[tuple[int, Row]]) -> ChunkResult:
@@ -131,6 +125,8 @@ def build_extractors(
 ) -> dict[str, Extractor]:
     """Extractors by name and options, in eval mode on ``device``; one named again is called ``name#2``.
 
+    Random weights are drawn from one seed, so that every process of a job has the same network.
+
     Raises:
         UnknownNameError, ConfigError, WeightsError: Naming the extractor or the device.
     """
@@ -138,7 +134,9 @@ def build_extractors(
     built: dict[str, Extractor] = {}
     for name, options in choices:
         free = next(n for k in itertools.count(1) if (n := name if k == 1 else f"{name}#{k}") not in built)
-        built[free] = create(name, registry=registry, **options).to(where).eval()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            built[free] = create(name, registry=registry, **options).to(where).eval()
     return built
 
 
