@@ -107,7 +107,10 @@ class Stepper:
         parts += [(batch, False) for batch, real in zip(batches, counted, strict=True) if not real]
         weights = [head.loss_weight(batch.targets.to(self.fabric.device)) if real else 0.0 for batch, real in parts]
         whole: float | Tensor = sum(weights)
-        if not self.processes.alone and not alone:
+        if alone:
+            # A rehearsal's gradients are thrown away, and a process may have no clip that counts.
+            whole = 1.0
+        elif not self.processes.alone:
             whole = self.processes.sums([whole])[0]
         total = torch.zeros((), device=self.fabric.device)
         for number, ((part, real), weight) in enumerate(zip(parts, weights, strict=True), 1):
