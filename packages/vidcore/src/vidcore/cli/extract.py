@@ -11,6 +11,7 @@ import click
 if TYPE_CHECKING:
     from vidcore.config import RunConfig
     from vidcore.extract import ExtractReport
+    from vidcore.extract.cluster import ClusterReport
 
 FAILED_ROWS = 3
 """Exit code where everything went well but some rows have no features."""
@@ -38,7 +39,7 @@ class _Shard(click.ParamType):
 @click.option("--size", type=click.IntRange(16), help="Side in pixels for extractors that take any size.")
 @click.option("--keep", type=click.Choice(["map", "sequence", "pooled"]), default="map", show_default=True)
 @click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True)
-@click.option("--precision", type=click.Choice(["float32", "bfloat16", "int8"]), default="float32", show_default=True)
+@click.option("--precision", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True)
 @click.option("--runtime", type=click.Choice(["auto", "eager", "compiled", "openvino"]), default="eager",
               show_default=True, help="What runs the extractors.")  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(1), help="Clips a batch.  [default: found]")
@@ -47,6 +48,10 @@ class _Shard(click.ParamType):
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
 @click.option("--timeout", type=click.FloatRange(1), default=60.0, show_default=True, help="Seconds without a sign.")
 @click.option("--failures", type=click.Path(path_type=Path), help="List of failed rows.  [default: STORE/failures.csv]")
+@click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True,
+              help="ray: actors on a cluster; see docs/scale.md.")  # fmt: skip
+@click.option("--ray-workers", type=click.IntRange(1), default=2, show_default=True, help="Actors; --engine ray.")
+@click.option("--ray-address", help="A running cluster.  [default: one is started on this machine]")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 def extract(
@@ -69,7 +74,14 @@ def extract(
     config = _config(extractors, source, file, overrides, options)
     path = _store_path(out)
     listed = options.pop("failures") or path / "failures.csv"
-    report = _run(config, path, listed, options, show=not as_json)
+    cluster = {name: options.pop(name) for name in ("engine", "ray_workers", "ray_address")}
+    report: ExtractReport | ClusterReport
+    if cluster["engine"] == "ray":
+        if options["shard"]:
+            raise click.UsageError("--shard and --engine ray both divide the rows; give one of them")
+        report = _run_on_cluster(config, path, listed, options, cluster, show=not as_json)
+    else:
+        report = _run(config, path, listed, options, show=not as_json)
     if as_json:
         click.echo(json.dumps(report.to_dict(), indent=2))
     else:
@@ -144,21 +156,50 @@ def _run(config: RunConfig, path: Path, listed: Path, options: dict[str, Any], *
         )
 
 
-def _print(report: ExtractReport, listed: Path) -> None:
+def _run_on_cluster(
+    config: RunConfig, path: Path, listed: Path, options: dict[str, Any], cluster: dict[str, Any], *, show: bool
+) -> ClusterReport:
+    from vidcore.data.manifest import SUFFIXES
+    from vidcore.data.sampling import Sampling
+    from vidcore.extract.cluster import extract_on_cluster
+    from vidcore.extract.rows import open_rows
+    from vidcore.extract.worker import ExtractionJob, build_extractors, frames_for
+
+    data = config.data
+    extractors = tuple((choice.name, choice.options) for choice in config.extractors)
+    # Wrong names, options and weights are refused here, before any machine is asked.
+    frames = data.frames or frames_for(build_extractors(extractors, "cpu"))
+    same = ("keep", "dtype", "precision", "runtime", "batch_size", "workers", "device")
+    job = ExtractionJob(
+        extractors,
+        path.absolute(),
+        Sampling(data.sampling, frames, data.stride),
+        size=data.size,
+        timeout_seconds=options["timeout"],
+        **{name: options[name] for name in same},
+    )
+    manifest = Path(data.source)
+    rows = manifest if manifest.suffix.lower() in SUFFIXES else open_rows(data.source, data.options)
+    seen = 0
+
+    def told(process: int, count: int) -> None:
+        nonlocal seen
+        seen += count
+        if show:
+            click.echo(f"{seen} clips, the last {count} by process {process}", err=True)
+
+    return extract_on_cluster(
+        rows, job, workers=cluster["ray_workers"], address=cluster["ray_address"], on_task=told, failures=listed
+    )
+
+
+def _print(report: ExtractReport | ClusterReport, listed: Path) -> None:
     counts = [f"{report.done} clips done", f"{report.present} were there"]
-    if report.elsewhere:
-        counts.append(f"{report.elsewhere} done by other processes")
+    if elsewhere := getattr(report, "elsewhere", 0):
+        counts.append(f"{elsewhere} done by other processes")
     counts.append(click.style(f"{len(report.failures)} failed", fg="red" if report.failures else None))
     click.echo(f"{', '.join(counts)}, in {report.seconds:.1f} s")
-    if report.done:
-        shares = ", ".join(f"{stage} {share:.0%}" for stage, share in report.shares().items())
-        sizes = ", ".join(f"{name} {size}" for name, size in report.batch_sizes.items())
-        click.echo(
-            f"{report.clips_per_second:.2f} clips/s; time: {shares}; the model was busy {report.model_busy:.0%} of it; "
-            f"clips a batch: {sizes}"
-        )
-    for note in report.notes:
-        click.echo(f"note: {note}")
+    _print_rates(report)
     for failure in report.failures[:_LISTED]:
         click.echo(f"failed: row {failure.row}: {failure.path}: {failure.stage}: {failure.reason}", err=True)
     if len(report.failures) > _LISTED:
@@ -169,3 +210,20 @@ def _print(report: ExtractReport, listed: Path) -> None:
             "run the same command again after mending them: only what is missing is done",
             err=True,
         )
+
+
+def _print_rates(report: ExtractReport | ClusterReport) -> None:
+    from vidcore.extract import ExtractReport as Local
+
+    if not isinstance(report, Local):
+        click.echo(f"{report.processes} processes of the cluster answered")
+        return
+    if report.done:
+        shares = ", ".join(f"{stage} {share:.0%}" for stage, share in report.shares().items())
+        sizes = ", ".join(f"{name} {size}" for name, size in report.batch_sizes.items())
+        click.echo(
+            f"{report.clips_per_second:.2f} clips/s; time: {shares}; the model was busy {report.model_busy:.0%} of it; "
+            f"clips a batch: {sizes}"
+        )
+    for note in report.notes:
+        click.echo(f"note: {note}")

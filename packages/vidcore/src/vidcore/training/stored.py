@@ -16,7 +16,7 @@ from vidcore.errors import DataError
 from vidcore.extract import ClipKeys, ExtractProgress, FailedRow, extract, extractor_identity, key_size
 from vidcore.extract.identity import Keep, Precision
 from vidcore.model import VideoModel
-from vidcore.store import Collection, FeatureStore
+from vidcore.store import Collection, FeatureStore, Selection
 from vidcore.training.batches import Batch, in_order
 from vidcore.training.encoded import EncodedClips
 from vidcore.training.progress import Progress
@@ -29,22 +29,14 @@ class StoredClips:
     """A ``BatchSource`` over stored features: nothing is decoded or encoded, and nothing but a batch is in memory.
 
     Args:
-        collections: per stream where its features lie.
-        keys: per stream the stored key of each row of the data.
+        stored: per stream the features of ``rows``, in their order.
         targets: (N,) or (N, C), one per row of the data.
         rows: the rows this source consists of.
     """
 
-    def __init__(
-        self,
-        collections: Mapping[str, Collection],
-        keys: Mapping[str, Mapping[int, str]],
-        targets: Tensor,
-        rows: Sequence[int],
-    ) -> None:
+    def __init__(self, stored: Mapping[str, Selection], targets: Tensor, rows: Sequence[int]) -> None:
         self.rows = list(rows)
-        self._collections = collections
-        self._keys = keys
+        self._stored = stored
         self._targets = targets
 
     def __len__(self) -> int:
@@ -59,10 +51,7 @@ class StoredClips:
                 # Padding is marked in the maps; there are no frames any more.
                 torch.ones(len(rows), 0, dtype=torch.bool),
                 tuple(rows),
-                features={
-                    stream: stored.read([self._keys[stream][row] for row in rows])
-                    for stream, stored in self._collections.items()
-                },
+                features={stream: stored.read(numbers) for stream, stored in self._stored.items()},
             )
 
     def in_memory(self) -> EncodedClips:
@@ -98,7 +87,11 @@ class StoredData:
 
     def part(self, rows: Sequence[int]) -> StoredClips | EncodedClips:
         """Some of the rows; in main memory where all of them take at most a quarter of it."""
-        clips = StoredClips(self._collections, self._keys, self._targets, rows)
+        stored = {
+            stream: collection.select([self._keys[stream][row] for row in rows])
+            for stream, collection in self._collections.items()
+        }
+        clips = StoredClips(stored, self._targets, rows)
         return clips.in_memory() if rows and self.bytes <= _memory_allowed() else clips
 
 
