@@ -33,6 +33,9 @@ def make_fabric(config: TrainConfig) -> Fabric:
     # Here, because it takes seconds to import, and a trained model predicts without it.
     from lightning_fabric import Fabric
 
+    if not torch.cuda.is_available():
+        # Importing Fabric sets it; where there is no GPU every step of AdamW then looks for the driver's library anew.
+        os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
     if config.deterministic:
         # cuBLAS reads it when it starts (docs of torch.use_deterministic_algorithms).
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

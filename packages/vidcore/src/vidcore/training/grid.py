@@ -169,7 +169,8 @@ class _GridRun:
         self._data = data
         self._config = config
         self._progress = progress
-        self._fabric = make_fabric(config)
+        # One process: what it computes is small, and split over several it would be smaller.
+        self._fabric = make_fabric(config.model_copy(update={"devices": 1, "nodes": 1}))
         self._device: torch.device = self._fabric.device
         self._precision: Any = self._fabric.strategy.precision
         self._clips = _placed(data.clips.whole, self._device)
