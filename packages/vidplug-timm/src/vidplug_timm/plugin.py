@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from types import MappingProxyType
 
 from vidcore.plugin import ClipFormat, ExtractorSpec, FeatureInfo, WeightsInfo, hookimpl
 
 from .variants import CLIPS, LICENCES, TRAINED_ON, VARIANTS, Variant
 
-_EXEMPT = MappingProxyType({"time_order": "every frame is seen on its own: reversing a clip reverses its features"})
+_EXEMPT = {"time_order": "every frame is seen on its own: reversing a clip reverses its features"}
 _KINDS = {"NCHW": "convolutional or hybrid", "NHWC": "hierarchical", "NLC": "token-based"}
 _DEFAULT = "vit_base_patch16_224"
 
@@ -64,7 +63,7 @@ def _outputs(
     if cls:
         vector = {"cls": FeatureInfo(width)}
         found = {**vector, **found} if token else {**found, **vector}
-    return MappingProxyType(found)
+    return found
 
 
 @cache

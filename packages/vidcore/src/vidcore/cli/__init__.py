@@ -12,6 +12,7 @@ import click
 from vidcore.errors import VidcoreError
 
 _COMMANDS = {
+    "benchmark": "vidcore.cli.benchmark:benchmark",
     "check": "vidcore.cli.check:check",
     "compare": "vidcore.cli.compare:compare",
     "data": "vidcore.cli.data:data",
