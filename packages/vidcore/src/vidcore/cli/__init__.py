@@ -25,6 +25,7 @@ _COMMANDS = {
     "store": "vidcore.cli.store:store",
     "train": "vidcore.cli.train:train",
     "tune": "vidcore.cli.tune:tune",
+    "watch": "vidcore.cli.watch:watch",
     "weights": "vidcore.cli.weights:weights",
 }
 
