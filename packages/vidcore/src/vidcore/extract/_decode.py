@@ -6,6 +6,7 @@ other side has said that it is free. So the memory taken is bounded, however lon
 process starts in half a second and takes little memory; frames are fitted on the other side.
 
     request   {"path": str, "start": float | null, "end": float | null, "sampling": {...}}  or  {"free": int}
+    at first  {"ready": true}
     answer    {"frames": U, "height": int, "width": int, "places": [T], "mask": [T], "file": [size, mtime_ns, inode]}
               {"slot": int, "offset": int, "count": int}   ``count`` frames (H, W, 3) of U lie there; until all are
               {"done": [size, mtime_ns, inode], "seconds": float}, or at any point
@@ -147,6 +148,7 @@ def main() -> None:
     # Ctrl-C reaches every process of the terminal; this one ends when the other side does.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ring = _Ring(int(sys.argv[1]))
+    ring.say(ready=True)
     while (request := ring.request()) is not None:
         began, ring.waited = time.perf_counter(), 0.0
         try:

@@ -29,6 +29,8 @@ from torch import Tensor
 
 # One request is on its way while another is decoded, so that a process never waits for its next one.
 AHEAD = 2
+# A process may take so long to start on a busy machine, whatever is allowed for a video.
+_START_SECONDS = 60.0
 _LAST_WORDS_BYTES = 4096
 _COMMAND = (sys.executable, "-m", "vidcore.extract._decode")
 
@@ -141,7 +143,7 @@ class _Process:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._heard = b""
-        self._silent = False
+        self._silent = self._ready = False
         self._map: mmap.mmap | None = None
 
     def start(self) -> None:
@@ -156,7 +158,7 @@ class _Process:
                 [*self._command, str(number)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._complaints,
                 pass_fds=[number], bufsize=0, env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
             )  # fmt: skip
-        self._heard, self._map = b"", None
+        self._heard, self._map, self._ready = b"", None, False
 
     def send(self, message: dict[str, Any]) -> None:
         """Write a line. One that nobody reads any more is found out when the answer is missing."""
@@ -174,7 +176,9 @@ class _Process:
                 if not self._closed.is_set():
                     job.fail(*self._ending(), seconds=time.perf_counter() - began)
                 return False
-            if "slot" in message:
+            if "ready" in message:
+                self._ready = True
+            elif "slot" in message:
                 job.put(self._frames(message["offset"], message["count"], *shape))
                 self.send({"free": message["slot"]})
             elif "frames" in message:
@@ -226,10 +230,11 @@ class _Process:
             return None
         self._silent = False
         number = process.stdout.fileno()
+        patience = self._timeout if self._ready else max(self._timeout, _START_SECONDS)
         poll = select.poll()
         poll.register(number, select.POLLIN)
         while b"\n" not in self._heard:
-            if not poll.poll(self._timeout * 1000):
+            if not poll.poll(patience * 1000):
                 self._silent = True
                 return None
             more = os.read(number, 65536)

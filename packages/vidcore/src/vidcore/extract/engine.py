@@ -105,7 +105,7 @@ class Engine:
         lanes = lanes_on(device)
         self._stages = Stages(
             writers=self._writer,
-            planner=Planner(self._collections, sampling, sizes, self._hashes),
+            planner=Planner(self._collections, sampling, sizes, self._hashes, self._writers),
             sampling=sampling,
             views=Views(clips, size),
             sizers=sizers,
@@ -124,7 +124,8 @@ class Engine:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._end_decoders()
         self._hashes.close()
-        writers, self._writers = self._writers, {}
+        writers = dict(self._writers)
+        self._writers.clear()
         # After an error the writers may have nothing to say but the same error again.
         with suppress(StoreError) if error is not None else nullcontext():
             for writer in writers.values():

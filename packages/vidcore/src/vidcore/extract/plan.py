@@ -14,7 +14,7 @@ from vidcore.errors import ConfigError
 from vidcore.extract.failures import FailedRow
 from vidcore.extract.hashing import FileHashes, FileState
 from vidcore.extract.keys import key_of
-from vidcore.store import Collection
+from vidcore.store import Collection, Writer
 
 # Chunks are what processes lease and what one look at the store is about: small where all the data is small, so that
 # several processes find work, and large in large data. By row number only, so that every process cuts alike.
@@ -79,6 +79,7 @@ class Planner:
         sampling: How clips are cut.
         sizes: Extractor -> size that counts in its keys.
         hashes: Content hashes.
+        writers: Extractor -> its writer, once it has one: what this process has put itself is not missing either.
     """
 
     def __init__(
@@ -87,7 +88,9 @@ class Planner:
         sampling: Sampling,
         sizes: Mapping[str, int | None],
         hashes: FileHashes,
+        writers: Mapping[str, Writer],
     ) -> None:
+        self._writers = writers
         self._collections = collections
         self._sampling = sampling
         self._sizes = sizes
@@ -110,7 +113,9 @@ class Planner:
             if clip.number != number:
                 clip.same.append((number, row))
         for name, collection in self._collections.items():
-            absent = set(collection.missing(clip.keys[name] for clip in clips.values()))
+            written = self._writers.get(name, ())
+            wanted = (clip.keys[name] for clip in clips.values())
+            absent = {key for key in collection.missing(wanted) if key not in written}
             for clip in clips.values():
                 if clip.keys[name] not in absent:
                     del clip.keys[name]

@@ -68,6 +68,13 @@ class Writer:
         self._process = os.getpid()
         self._closed = False
 
+    def __contains__(self, key: object) -> bool:
+        """Whether this writer has put the key; the collection shows it only after ``refresh()``."""
+        if not isinstance(key, str):
+            return False
+        with self._lock:
+            return pack_key(key) in self._put
+
     def put(self, key: str, records: Mapping[str, Record], source: str | None = None) -> None:
         """Write the record of one clip.
 
