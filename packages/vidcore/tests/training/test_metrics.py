@@ -66,6 +66,24 @@ def test_every_score_states_its_definition():
     assert scores["accuracy"]["interval95"][1] == 1.0
 
 
+def test_a_few_groups_have_no_bootstrap():
+    targets = np.zeros(90, dtype=int)
+    answers = np.where(np.arange(90) < 70, 0, 1)
+    for count, there in ((9, False), (10, True)):
+        groups = [str(i % count) for i in range(90)]
+        found = judge(_one_hot(answers), targets, CLASSES, majority=0, groups=groups)
+        assert ("accuracy" in found.intervals) is there
+        assert ("macro_f1" in found.intervals) is there
+    assert "interval95" in found.as_dict()["scores"]["accuracy"]
+    few = judge(_one_hot(answers[67:73]), targets[67:73], CLASSES, majority=0)
+    assert few.intervals == {}
+    assert few.as_dict()["interval"] == "no bootstrap over 6 clips; it takes 10"
+    # All right is exact however few there are: 0.025 ** (1 / 6).
+    assert judge(_one_hot(targets[:6]), targets[:6], CLASSES, majority=0).intervals["accuracy"] == pytest.approx(
+        (0.5407, 1.0), abs=1e-4
+    )
+
+
 @pytest.mark.parametrize("right", [True, False])
 def test_answers_that_are_all_right_or_all_wrong_are_no_certainty(right):
     targets = np.zeros(100, int)

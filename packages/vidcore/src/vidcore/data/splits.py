@@ -79,6 +79,7 @@ def folds(rows: Sequence[Row], k: int, *, seed: int = 0) -> list[tuple[list[int]
         raise DataError(f"cross-validation needs at least 2 folds; got {k}")
     units = _units(rows)
     count = len(set(units))
+    _refuse_one_group(rows)
     if count < k:
         raise DataError(f"{k} folds need at least {k} groups (or ungrouped videos); there are {count}")
     codes = {unit: code for code, unit in enumerate(dict.fromkeys(units))}
@@ -181,6 +182,7 @@ def _deal(
 ) -> dict[str, list[int]]:
     """Deal whole units out to parts so that each gets its share of every class."""
     chosen = [rows[i] for i in positions]
+    _refuse_one_group(chosen)
     _check_units(chosen, [units[i] for i in positions], len(shares), "parts")
     classes = {label: code for code, label in enumerate(sorted({str(row.label) for row in chosen}))}
     members: dict[Hashable, list[int]] = defaultdict(list)
@@ -221,6 +223,15 @@ def _stratify(counts: NDArray[np.int64], shares: NDArray[np.float64]) -> NDArray
             desire[home] -= counts[unit]
             present[home] |= counts[unit] > 0
     return homes
+
+
+def _refuse_one_group(rows: Sequence[Row]) -> None:
+    groups = {row.group for row in rows}
+    if len(rows) > 1 and len(groups) == 1 and None not in groups:
+        raise DataError(
+            f"all {len(rows)} rows are in one group, {rows[0].group!r}, and a group is never divided; give the column "
+            "'group' what each video was cut from or shows, or remove it"
+        )
 
 
 def _check_units(rows: Sequence[Row], units: Sequence[Hashable], parts: int, what: str) -> None:

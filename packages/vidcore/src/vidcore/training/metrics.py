@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 Counts = NDArray[Any]
 
 RESAMPLES = 2000
+FEWEST_UNITS = 10
+"""Of fewer clips or groups a bootstrap knows nothing: often all resamples say the same."""
 CALIBRATION_BINS = 15
 DEFINITIONS = {
     "accuracy": "share of clips whose most probable class is the true one",
@@ -28,6 +30,7 @@ class Judgement:
 
     ``intervals`` are 95 % bootstrap intervals, over groups where the clips have any: clips of one source
     are not independent. Where every answer is right, or none is, accuracy has its exact interval instead.
+    Of fewer than ten clips or groups there is no other interval.
     ``per_class`` has precision, recall, F1 and support; ``confusion[i][j]`` counts clips of class i taken
     for class j.
     """
@@ -39,6 +42,7 @@ class Judgement:
     per_class: dict[str, dict[str, float]]
     confusion: list[list[int]]
     resampled: str
+    units: int
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data; every score with its definition, interval and baseline."""
@@ -54,7 +58,9 @@ class Judgement:
         return {
             "clips": self.clips,
             "scores": scores,
-            "interval": f"95 % bootstrap over {self.resampled}, {RESAMPLES} resamples, seed 0",
+            "interval": f"95 % bootstrap over {self.resampled}, {RESAMPLES} resamples, seed 0"
+            if self.units >= FEWEST_UNITS
+            else f"no bootstrap over {self.units} {self.resampled}; it takes {FEWEST_UNITS}",
             "per_class": self.per_class,
             "confusion": self.confusion,
         }
@@ -115,6 +121,7 @@ def judge(
         },
         confusion=confusion.tolist(),
         resampled=resampled,
+        units=int(units.max()) + 1,
     )
 
 
@@ -143,6 +150,8 @@ def _intervals(
         # (Clopper and Pearson 1934), over the independent units.
         limit = 0.025 ** (1 / count)
         return {"accuracy": (limit, 1.0) if right.all() else (0.0, 1 - limit)}
+    if count < FEWEST_UNITS:
+        return {}
     generator = np.random.default_rng(0)
     accuracy, f1 = np.empty(RESAMPLES), np.empty(RESAMPLES)
     for i in range(RESAMPLES):
