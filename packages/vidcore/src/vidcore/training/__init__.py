@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from vidcore.training.interruption import RunInterruptedError
     from vidcore.training.job import resume, train
     from vidcore.training.run import RunFolder, create_run, open_run
+    from vidcore.training.tensors import TensorClips
     from vidcore.training.trained import Prediction, TrainedModel, load
     from vidcore.training.trainer import Trainer
 
@@ -19,6 +20,7 @@ __all__ = [
     "Prediction",
     "RunFolder",
     "RunInterruptedError",
+    "TensorClips",
     "TrainedModel",
     "Trainer",
     "TrainingData",
@@ -34,6 +36,7 @@ _HOMES = {
     "Prediction": "trained",
     "RunFolder": "run",
     "RunInterruptedError": "interruption",
+    "TensorClips": "tensors",
     "TrainedModel": "trained",
     "Trainer": "trainer",
     "TrainingData": "batches",
