@@ -56,7 +56,9 @@ class Chooser:
         if record is None or name not in self._candidates:
             return None
         try:
-            engine = self._ready(name)
+            engine = self._loaded(name)
+            if engine is None:
+                return None
             apart = self._apart(engine)
         except CannotRunError as exc:
             log.warning("%s remembered for %s: %s; choosing again", name, self._memory.folder.name, exc)
@@ -74,7 +76,7 @@ class Chooser:
         for name in self._candidates:
             log.info("trying %s for %s", name, self._memory.identity["model"])
             try:
-                engine = self._ready(name)
+                engine = self._loaded(name) or self._built(name)
                 apart = self._apart(engine)
             except CannotRunError as exc:
                 self._reports[name] = CandidateReport(name, reason=str(exc))
@@ -103,17 +105,23 @@ class Chooser:
             self._path(name).unlink(missing_ok=True)
         return Choice(chosen, engines[chosen], float(self._reports[chosen].difference or 0.0), reports, False)
 
-    def _ready(self, name: str) -> Engine:
+    def _loaded(self, name: str) -> Engine | None:
+        """The engine as an earlier start left it, or as it is made at each start; None: it is to be built."""
         candidate, path = self._candidates[name], self._path(name)
-        if candidate.load is not None and path.is_file():
-            try:
-                return candidate.load(self._job, path)
-            except CannotRunError as exc:
-                log.warning("%s: %s; making it anew", path, exc)
         if candidate.load is None:
             return candidate.build(self._job, path)
+        if not path.is_file():
+            return None
+        try:
+            return candidate.load(self._job, path)
+        except CannotRunError as exc:
+            log.warning("%s: %s; making it anew", path, exc)
+            return None
+
+    def _built(self, name: str) -> Engine:
+        path = self._path(name)
         with self._memory.replacing(path) as temporary:
-            return candidate.build(self._job, temporary)
+            return self._candidates[name].build(self._job, temporary)
 
     def _apart(self, engine: Engine) -> float:
         try:

@@ -63,7 +63,8 @@ def prepare(extractor: Extractor, clip: Any, request: Request) -> Prepared:
     Raises:
         RuntimeEngineError: no engine asked for can run this extractor within the tolerance.
     """
-    inputs = [tensor.detach() for tensor in leaves(clip)]
+    # Contiguous, as engines get every clip: compiled code reads memory in the order of what it was compiled for.
+    inputs = [tensor.detach().contiguous() for tensor in leaves(clip)]
     network = ready(extractor, clip)
     threads = request.threads or torch.get_num_threads()
     job = Job(network.flat, inputs, network.reference, threads)
