@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from vidcore.data.sampling import ClipIndices, Sampling, at_rate, dense, multi_clip, strided, uniform
+from vidcore.data.sampling import ClipIndices, Sampling, at_rate, dense, multi_clip, strided, uniform, uniform_clips
 from vidcore.errors import ConfigError, DataError
 
 TOTALS = st.integers(1, 500)
@@ -50,6 +50,14 @@ def test_strided_by_hand(total: int, frames: int, stride: int, expected: list[in
     assert drawn.mask.all()
     if stride == 1:
         assert dense(total, frames).indices.tolist() == expected
+
+
+def test_several_uniform_clips_by_hand() -> None:
+    assert uniform_clips(12, 3, 2).indices.tolist() == [[1, 5, 9], [3, 7, 11]]
+    assert uniform_clips(7, 3, 1).indices.tolist() == [uniform(7, 3).indices.tolist()]
+    short = uniform_clips(2, 3, 2, short="loop")
+    assert short.indices.tolist() == [[0, 1, 0]] * 2
+    assert short.mask.tolist() == [[True, True, False]] * 2
 
 
 def test_multi_clip_by_hand() -> None:

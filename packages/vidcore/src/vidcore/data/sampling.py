@@ -5,6 +5,7 @@ For a video of ``N`` frames and a clip of ``n`` steps, with integer arithmetic t
 ``uniform``     step ``i`` is the centre of the i-th of ``n`` equal segments: ``floor((i + 1/2) N / n)``.
                 With a generator, ``floor((i + u_i) N / n)`` with ``u_i`` uniform in [0, 1): segment sampling
                 (Wang et al., Temporal Segment Networks, arXiv:1608.00859).
+                Of ``k`` clips the j-th takes ``floor((i + (2j + 1) / 2k) N / n)``: other frames of the same segments.
 ``strided``     frames ``s, s + stride, ...``: a window of ``(n - 1) stride + 1`` frames. Centred,
                 ``s = floor((N - window) / 2)``, or with a generator uniform over every start that fits.
 ``dense``       ``strided`` with stride 1.
@@ -68,6 +69,17 @@ def uniform(total: int, frames: int, *, short: Short = "hold", generator: Genera
     return _real(np.minimum(places, total - 1))
 
 
+def uniform_clips(total: int, frames: int, clips: int, *, short: Short = "hold") -> ClipIndices:
+    """``clips`` clips of one frame from each of ``frames`` segments, evenly placed in them. Shape (clips, frames)."""
+    _check(total, frames, clips=clips)
+    steps, places = np.arange(frames, dtype=np.int64), np.arange(clips, dtype=np.int64)[:, None]
+    if total < frames:
+        only = _fill(steps, total, short)
+        return ClipIndices(np.tile(only.indices, (clips, 1)), np.tile(only.mask, (clips, 1)))
+    indices = (2 * clips * steps + 2 * places + 1) * total // (2 * clips * frames)
+    return ClipIndices(indices, np.ones((clips, frames), dtype=bool))
+
+
 def strided(
     total: int, frames: int, stride: int, *, short: Short = "hold", generator: Generator | None = None
 ) -> ClipIndices:
@@ -125,8 +137,9 @@ def at_rate(
 class Sampling:
     """A sampling rule with its numbers: how every clip of a data set is cut.
 
-    ``kind`` names the rule; ``stride`` counts for ``strided`` and ``multi_clip``, ``clips`` for ``multi_clip``,
-    ``fps`` for ``at_rate``. Numbers a rule does not use must keep their defaults, so that none is silently ignored.
+    ``kind`` names the rule; ``stride`` counts for ``strided`` and ``multi_clip``, ``clips`` for ``multi_clip`` and
+    ``uniform``, ``fps`` for ``at_rate``. Numbers a rule does not use must keep their defaults, so that none is
+    silently ignored.
     """
 
     kind: Kind = "uniform"
@@ -151,7 +164,7 @@ class Sampling:
                 raise ConfigError(f"sampling.{name} is {value}; it must be at least 1")
         if self.stride != 1 and self.kind not in ("strided", "multi_clip"):
             raise ConfigError(f"sampling {self.kind!r} has no stride; use kind 'strided' or 'multi_clip'")
-        if self.clips != 1 and self.kind != "multi_clip":
+        if self.clips != 1 and self.kind not in ("multi_clip", "uniform"):
             raise ConfigError(f"sampling {self.kind!r} takes one clip; use kind 'multi_clip' for {self.clips}")
         if (self.fps is not None) != (self.kind == "at_rate"):
             raise ConfigError("sampling 'at_rate' needs fps, and only that rule takes one")
@@ -163,9 +176,11 @@ class Sampling:
     ) -> ClipIndices:
         """Apply the rule to a video whose frames start at ``times_seconds`` (N,). Shape (clips, frames).
 
-        A generator draws random places for training; ``multi_clip`` has none to draw.
+        A generator draws random places for training; several clips have none to draw.
         """
         total = len(times_seconds)
+        if self.kind == "uniform" and self.clips > 1:
+            return uniform_clips(total, self.frames, self.clips, short=self.short)
         if self.kind == "uniform":
             drawn = uniform(total, self.frames, short=self.short, generator=generator)
         elif self.kind == "multi_clip":
