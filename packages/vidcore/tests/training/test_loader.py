@@ -60,6 +60,20 @@ def test_a_short_video_is_masked(brightness):
     assert batch.mask[0].tolist() == [True] * 6 + [False] * 3
 
 
+def test_clips_and_crops_of_a_video_are_neighbours_in_the_batch(brightness):
+    rows = read_source(brightness).rows[:2]
+    wide = {"a": ClipFormat(size=(16, 8))}
+    loader = ClipLoader(rows, torch.tensor([7, 8]), Sampling(frames=2, clips=2), wide, workers=0, crops=3)
+    (batch,) = ClipSplit(loader, range(2)).batches([[0, 1]], 0)
+    video = read_clip(rows[1], Sampling("dense", 6)).frames
+    # Of six frames, clip j of 2 takes (i + (2 j + 1) / 4) 3.
+    expected = [video[at][..., x : x + 8] for at in ([0, 3], [2, 5]) for x in (0, 4, 8)]
+    assert torch.equal(batch.clips["a"][6:], torch.stack(expected))
+    assert batch.rows == (0,) * 6 + (1,) * 6
+    assert batch.targets.tolist() == [7] * 6 + [8] * 6
+    assert batch.mask.shape == (12, 2)
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_video_that_breaks_later_is_named(brightness, tmp_path, video_writer, workers):
     video_writer(tmp_path / "a" / "0.mkv", 10, 0)

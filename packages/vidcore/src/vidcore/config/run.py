@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from vidcore.config.augment import AugmentConfig
 from vidcore.config.durations import seconds
 from vidcore.config.search import tunable
 
@@ -71,8 +72,8 @@ class DataConfig(_Section):
     size: int | None = Field(None, ge=16)
     """Side in pixels for extractors that take any size; by default the videos' own, which must then be one."""
     jitter: bool | None = None
-    """Draw training clips at random within what the sampling allows; by default where an extractor is trained.
-    Evaluation never does."""
+    """Draw training clips at random within what the sampling allows; by default where an extractor is trained or
+    clips are augmented. Evaluation never does."""
     val_fraction: float = Field(0.15, ge=0, lt=1)
     """Share of the rows for validation where the manifest has no split column."""
     test_fraction: float = Field(0.15, ge=0, lt=1)
@@ -171,11 +172,22 @@ class RunConfig(_Section):
     readout: Choice = Choice(name="mean")
     head: Choice = Choice(name="classification")
     data: DataConfig = DataConfig()
+    augment: AugmentConfig = AugmentConfig()
     train: TrainConfig = TrainConfig()
     out: Path = Path("runs")
     """Folder in which the run's own folder is made."""
     name: str | None = None
     """Name of the run's folder; by default the extractors, the data and the time."""
+
+    @property
+    def redraws_clips(self) -> bool:
+        """Whether training clips are others in every epoch, so that what is known of them cannot be kept."""
+        return bool(self.data.jitter) or self.augments
+
+    @property
+    def augments(self) -> bool:
+        """Whether training clips are changed, or mixed with each other."""
+        return self.augment.changes_clips or self.augment.mixes
 
     @field_validator("extractors")
     @classmethod

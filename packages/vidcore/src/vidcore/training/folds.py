@@ -79,7 +79,7 @@ def _shared_sources(session: Session, trainer: Trainer) -> dict[str, BatchSource
     at random, the other parts need one that does not.
     """
     rows, held = session.data.splits.train, session.data.splits.test
-    given = session.sources(Splits(rows, rows if session.config.data.jitter else [], held), trainer)
+    given = session.sources(Splits(rows, rows if session.config.redraws_clips else [], held), trainer)
     found = {"train": given["train"], "fixed": given.get("val", given["train"])}
     return found | ({"held": given["test"]} if "test" in given else {})
 

@@ -13,6 +13,7 @@ from vidcore.catalog import FusionSpec, HeadSpec, ReadoutSpec, Registry, install
 from vidcore.config import RunConfig, component_config
 from vidcore.errors import RunError, VidcoreError
 from vidcore.model import VideoModel
+from vidcore.training.augmentation import augmentation_of
 from vidcore.training.callbacks import Callback
 from vidcore.training.contents import data_changes
 from vidcore.training.deadline import Deadline
@@ -73,6 +74,7 @@ def train(
     seed_all(config.train.seed)
     model = assemble(config, data.info, registry)
     chosen = resolved(config, model)
+    augmentation_of(chosen, data, model)
     run = _by_first(processes, make)
     return _carry_out(run, chosen, data, model, registry, fabric, deadline, show, callbacks)
 
@@ -167,7 +169,8 @@ def resolved(config: RunConfig, model: VideoModel) -> RunConfig:
         choice.model_copy(update={"freeze": stream in model.frozen})
         for choice, stream in zip(config.extractors, model.streams, strict=True)
     )
-    jitter = config.data.jitter if config.data.jitter is not None else len(model.frozen) < len(model.streams)
+    redrawn = config.augments or len(model.frozen) < len(model.streams)
+    jitter = config.data.jitter if config.data.jitter is not None else redrawn
     frames = config.data.frames or max(form.frames or 16 for form in formats)
     return config.model_copy(
         update={
@@ -217,7 +220,8 @@ def _carry_out(
             write_json(run.environment, describe_environment(config, registry, fabric.device))
         for line in header(model, config, _sizes(data), fabric):
             progress.note(line)
-        for line in [*data.notes, *_skipped_note(data), *(f"changed: {line}" for line in changed or [])]:
+        notes = [*augmentation_of(config, data, model).notes, *data.notes, *_skipped_note(data)]
+        for line in [*notes, *(f"changed: {line}" for line in changed or [])]:
             progress.note(line)
         session = Session(run, config, data, registry, progress, fabric, model, deadline, bool(changed), callbacks)
         finished = cross_validate(session) if data.folds else train_one(session)

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,12 +14,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from vidcore.catalog import ClipFormat
-from vidcore.data.clips import read_clip
+from vidcore.data.augment import views
+from vidcore.data.clips import read_clips
 from vidcore.data.manifest import Row
 from vidcore.data.sampling import Sampling
 from vidcore.errors import DataError, TrainingError, VidcoreError
 from vidcore.preprocess import fit_frames
 from vidcore.training.batches import Batch
+
+if TYPE_CHECKING:
+    from vidcore.data.augment import Augment
 
 # (number of the row, epoch; or -1 for the clip that is the same in every epoch)
 Key = tuple[int, int]
@@ -30,34 +35,46 @@ class _Sample:
     row: int
     views: list[Tensor]
     mask: Tensor
+    target: Tensor
 
 
-class ClipDataset(Dataset[_Sample | VidcoreError]):
-    """Clips of rows, fitted to every extractor, still uint8.
+@dataclass(frozen=True, slots=True, eq=False)
+class ClipDataset(Dataset[list[_Sample] | VidcoreError]):
+    """Clips of rows, fitted to every extractor, still uint8: of each row as many as the sampling cuts, times ``crops``.
 
     A random clip depends on (seed, epoch, number of the row) and on nothing else, so the number of
     workers and the order of the batches change nothing.
     """
 
-    def __init__(
-        self, rows: Sequence[Row], sampling: Sampling, formats: Sequence[ClipFormat], seed: int, size: int | None = None
-    ) -> None:
-        self.rows = rows
-        self.sampling = sampling
-        self.formats = formats
-        self.seed = seed
-        self.size = size
+    rows: Sequence[Row]
+    targets: Tensor
+    sampling: Sampling
+    formats: Sequence[ClipFormat]
+    seed: int
+    size: int | None = None
+    jitter: bool = True
+    augment: Augment | None = None
+    crops: int = 1
 
-    def __getitem__(self, key: Key) -> _Sample | VidcoreError:
-        """The clip, or the error: one that is raised in a worker would come back as text with a traceback."""
+    def __getitem__(self, key: Key) -> list[_Sample] | VidcoreError:
+        """The clips, or the error: one that is raised in a worker would come back as text with a traceback."""
         number, epoch = key
         generator = None if epoch == _FIXED else np.random.default_rng((self.seed, epoch, number))
+        samples = []
         try:
-            clip = read_clip(self.rows[number], self.sampling, generator=generator)
+            clips = read_clips(self.rows[number], [self.sampling], generator=generator if self.jitter else None)[0]
+            for clip in clips:
+                frames, target = clip.frames, self.targets[number]
+                if self.augment is not None and generator is not None:
+                    frames, target = self.augment(frames, generator, target)
+                looks = [views(self._any_size(frames, form), form, self.crops) for form in self.formats]
+                samples += [
+                    _Sample(number, [view.contiguous() for view in look], clip.mask, target)
+                    for look in zip(*looks, strict=True)
+                ]
         except VidcoreError as exc:
             return exc
-        views = [fit_frames(self._any_size(clip.frames, form), form).contiguous() for form in self.formats]
-        return _Sample(number, views, clip.mask)
+        return samples
 
     def _any_size(self, frames: Tensor, form: ClipFormat) -> Tensor:
         if form.size is not None or self.size is None:
@@ -70,6 +87,19 @@ class ClipLoader:
 
     ``targets`` holds one row per row of the data: (N,) or (N, C). Streams that look at frames in the same
     way share one tensor.
+
+    Args:
+        rows: of the data.
+        targets: of the rows.
+        sampling: how clips are cut; where it cuts several of a row, each is a clip of the batch, side by side.
+        streams: the clip each stream takes.
+        seed: of what is drawn.
+        size: side in pixels for extractors that take any.
+        jitter: where a split draws clips anew in every epoch, whether their places in time are drawn too.
+        augment: changes those clips.
+        crops: of each clip, side by side in the batch.
+        workers: processes.
+        pin: copy batches to memory from which a GPU reads faster.
     """
 
     def __init__(
@@ -81,18 +111,20 @@ class ClipLoader:
         *,
         seed: int = 0,
         size: int | None = None,
+        jitter: bool = True,
+        augment: Augment | None = None,
+        crops: int = 1,
         workers: int | None = None,
         pin: bool = False,
     ) -> None:
         views = {name: _geometry(form) for name, form in streams.items()}
         kinds = list(dict.fromkeys(views.values()))
         self._view_of = {name: kinds.index(view) for name, view in views.items()}
-        self._targets = targets
         self._plan: list[list[Key]] = []
         self.workers = min(workers if workers is not None else default_workers(), len(rows))
         formats = [next(form for name, form in streams.items() if views[name] == kind) for kind in kinds]
         self._loader = DataLoader(
-            ClipDataset(rows, sampling, formats, seed, size),
+            ClipDataset(rows, targets, sampling, formats, seed, size, jitter, augment, crops),
             batch_sampler=_Plan(self),
             num_workers=self.workers,
             collate_fn=_collate,
@@ -124,13 +156,13 @@ class ClipLoader:
                 raise TrainingError(_dead_worker(exc)) from exc
             if isinstance(answer, VidcoreError):
                 raise answer
-            views, mask, rows = answer
-            clips = {name: views[view] for name, view in self._view_of.items()}
-            yield Batch(self._targets[list(rows)], mask, rows, clips)
+            seen, mask, targets, rows = answer
+            clips = {name: seen[view] for name, view in self._view_of.items()}
+            yield Batch(targets, mask, rows, clips)
 
 
 class ClipSplit:
-    """Some rows of a ``ClipLoader``: a ``BatchSource``. ``jitter`` draws another clip in every epoch."""
+    """Some rows of a ``ClipLoader``: a ``BatchSource``. ``jitter``: other clips in every epoch."""
 
     def __init__(self, loader: ClipLoader, rows: Sequence[int], *, jitter: bool = False) -> None:
         self.rows = list(rows)
@@ -169,15 +201,20 @@ def _geometry(form: ClipFormat) -> tuple[object, ...]:
     return (form.size, form.fit, form.resize_short, form.interpolation, form.size_multiple)
 
 
-def _collate(samples: list[_Sample | VidcoreError]) -> tuple[list[Tensor], Tensor, tuple[int, ...]] | VidcoreError:
-    failed = [sample for sample in samples if isinstance(sample, VidcoreError)]
-    if failed:
-        return failed[0]
-    return _stacked([sample for sample in samples if not isinstance(sample, VidcoreError)])
+_Stacked = tuple[list[Tensor], Tensor, Tensor, tuple[int, ...]]
 
 
-def _stacked(samples: list[_Sample]) -> tuple[list[Tensor], Tensor, tuple[int, ...]] | VidcoreError:
-    views = []
+def _collate(answers: list[list[_Sample] | VidcoreError]) -> _Stacked | VidcoreError:
+    samples: list[_Sample] = []
+    for answer in answers:
+        if isinstance(answer, VidcoreError):
+            return answer
+        samples += answer
+    return _stacked(samples)
+
+
+def _stacked(samples: list[_Sample]) -> _Stacked | VidcoreError:
+    stacked = []
     for kind in zip(*(sample.views for sample in samples), strict=True):
         sizes = {tuple(view.shape) for view in kind}
         if len(sizes) > 1:
@@ -186,8 +223,9 @@ def _stacked(samples: list[_Sample]) -> tuple[list[Tensor], Tensor, tuple[int, .
                 f"videos of different sizes ({shown}) meet in one batch, and the extractor takes any size; "
                 "set one for all: data.size=128"
             )
-        views.append(torch.stack(kind))
-    return views, torch.stack([sample.mask for sample in samples]), tuple(sample.row for sample in samples)
+        stacked.append(torch.stack(kind))
+    masks, targets = (torch.stack([getattr(sample, name) for sample in samples]) for name in ("mask", "target"))
+    return stacked, masks, targets, tuple(sample.row for sample in samples)
 
 
 def _start_worker(_: int) -> None:

@@ -23,7 +23,7 @@ from vidcore.training.trainer import Trainer
 def write_results(session: Session, trainer: Trainer, sources: Mapping[str, BatchSource]) -> None:
     """Test the trained model once and write its weights, predictions and results; ``results.json`` comes last."""
     split = "test" if "test" in sources else "val" if "val" in sources else "train"
-    answers = trainer.predict(sources[split], "test")
+    answers = trainer.predict(sources.get("fixed", sources[split]), "test")
     info = session.data.info
     judged = judged_answers(session, answers, info)
     results = {
