@@ -3,9 +3,17 @@ from __future__ import annotations
 import re
 
 import pytest
+import torch
+from click.testing import CliRunner
 from vidcore.analysis import evaluate, write_report
+from vidcore.cli import vidcore
+from vidcore.data.clips import read_clip
 from vidcore.data.manifest import Row, read_source, write_manifest
-from vidcore.errors import DataError, RunError
+from vidcore.data.sampling import Sampling
+from vidcore.errors import ConfigError, DataError, RunError
+from vidcore.training import load
+
+STREAM = "basic/patch_transformer"
 
 
 def test_the_test_split_gives_the_results_of_the_run(finished_run):
@@ -81,3 +89,36 @@ def test_a_class_name_cannot_inject_markup(tmp_path, tiny_config, brightness):
     page = write_report(run).read_text()
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
+
+
+def test_several_views_are_answered_by_their_mean(finished_run, brightness, tmp_path):
+    rows = [Row(row.video, "dark") for row in read_source(brightness) if row.label != "dark"][8:16]
+    write_manifest(rows, tmp_path / "wrong.csv")
+    model = load(finished_run.root, device="cpu")
+    found = evaluate(finished_run.root, data=str(tmp_path / "wrong.csv"), clips=2, crops=3, workers=0)
+    # Clip j of 2 takes the frames (i + (2 j + 1) / 4) 6 / 4; the videos are as small as a crop.
+    expected = {}
+    with torch.inference_mode():
+        for row in rows:
+            video = read_clip(row, Sampling("dense", 6)).frames
+            looks = torch.stack([video[[0, 1, 3, 4]], video[[1, 2, 4, 5]]])
+            single = [model.model({STREAM: look[None]}, torch.ones(1, 4, dtype=torch.bool)) for look in looks]
+            expected[str(row.video)] = torch.cat([model.model.head.predictions(s) for s in single]).mean(0)
+    assert found.judged["clips"] == len(rows) == 8
+    assert len(found.mistakes) == 8
+    for mistake in found.mistakes:
+        mean = expected[mistake["video"]]
+        assert mistake["answer"] == model.classes[int(mean.argmax())]
+        assert mistake["probability"] == pytest.approx(float(mean.max()), abs=1e-5)
+    assert found.as_dict()["views"] == {"clips": 2, "crops": 3}
+
+
+def test_the_command_averages_over_clips(finished_run):
+    done = CliRunner().invoke(vidcore, ["evaluate", str(finished_run.root), "--clips", "2", "--workers", "0"])
+    assert done.exit_code == 0, done.output
+    assert "test split of the run, 2 clips x 1 crops of each" in done.output
+
+
+def test_views_of_which_there_are_none(finished_run):
+    with pytest.raises(ConfigError, match="crops is 0; it must be at least 1"):
+        evaluate(finished_run.root, crops=0)

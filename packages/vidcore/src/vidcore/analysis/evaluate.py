@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from vidcore.config import TrainConfig
 from vidcore.data.datasets import open_source
 from vidcore.data.inspect import inspect_source
 from vidcore.data.manifest import Row, read_source
+from vidcore.data.sampling import Sampling
 from vidcore.data.targets import targets_for
-from vidcore.errors import RunError
+from vidcore.errors import ConfigError, RunError
 from vidcore.training.batches import BatchSource, Predictions
 from vidcore.training.device import chosen_device
 from vidcore.training.loader import ClipLoader, ClipSplit
+from vidcore.training.predicting import scored
 from vidcore.training.progress import Progress
 from vidcore.training.results import judge_predictions
 from vidcore.training.run import RunFolder, open_run
@@ -27,6 +30,8 @@ from vidcore.training.trained import TrainedModel, load, sampling_of
 from vidcore.training.trainer import Trainer
 
 MISTAKES = 20
+# Looks at videos that are answered in one forward.
+_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,16 +43,27 @@ class Evaluation:
         judged: scores with definitions, intervals and baselines, per-class scores, confusion counts.
         mistakes: the wrong answers given with most confidence: video, label, answer, probability.
         skipped: videos left out, and why.
+        clips: of each video, whose answers are averaged.
+        crops: of each clip.
     """
 
     source: str
     judged: dict[str, Any]
     mistakes: list[dict[str, Any]]
     skipped: list[dict[str, str]]
+    clips: int = 1
+    crops: int = 1
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
-        return {"source": self.source, **self.judged, "mistakes": self.mistakes, "skipped": self.skipped}
+        views = {"clips": self.clips, "crops": self.crops}
+        return {
+            "source": self.source,
+            "views": views,
+            **self.judged,
+            "mistakes": self.mistakes,
+            "skipped": self.skipped,
+        }
 
 
 def evaluate(
@@ -56,6 +72,8 @@ def evaluate(
     data: str | None = None,
     options: Mapping[str, Any] | None = None,
     split: str | None = None,
+    clips: int = 1,
+    crops: int = 1,
     skip_bad: bool = False,
     device: str = "auto",
     workers: int | None = None,
@@ -68,6 +86,9 @@ def evaluate(
         data: a folder, manifest or data set; by default the run's own.
         options: of a named data set.
         split: train, val or test; by default test for the run's own data, and everything for other data.
+        clips: so many of each video, and the mean of their answers. Of a model that looks at whole videos (uniform
+            sampling), each takes other frames of the same segments; else they are windows evenly placed in the video.
+        crops: so many of each clip, evenly placed along its longer side; 1: the centre.
         skip_bad: leave out videos that cannot be read instead of stopping.
         device: auto, cpu or cuda.
         workers: loader processes.
@@ -76,9 +97,11 @@ def evaluate(
     Raises:
         RunError: the run is not done, or has no such split.
         DataError: videos that cannot be read, labels the model does not know.
+        ConfigError: several views of a model that says where things are, or crops that do not fit.
     """
     folder = open_run(run)
     model = load(folder.root, device=device)
+    _check_views(model, clips, crops)
     with Progress(show=show) as progress:
         if data is None:
             source, rows = _own_rows(folder, split or "test")
@@ -97,9 +120,9 @@ def evaluate(
         rows = [row for number, row in enumerate(rows) if number not in bad]
         if not rows:
             raise RunError(f"{source}: no video of it can be read")
-        answers = _answers(model, rows, folder.read_config().data.store, device, workers, progress)
+        answers = _answers(model, rows, (clips, crops), folder.read_config().data.store, device, workers, progress)
     judged = judge_predictions(answers, model.targets, [row.group for row in rows])
-    return Evaluation(source, judged, _mistakes(answers, rows, model), skipped)
+    return Evaluation(source, judged, _mistakes(answers, rows, model), skipped, clips, crops)
 
 
 def _own_rows(run: RunFolder, split: str) -> tuple[str, list[Row]]:
@@ -124,8 +147,25 @@ def _other_rows(
     return f"{split} split of {data}", chosen
 
 
+def _check_views(model: TrainedModel, clips: int, crops: int) -> None:
+    for name, count in (("clips", clips), ("crops", crops)):
+        if count < 1:
+            raise ConfigError(f"{name} is {count}; it must be at least 1")
+    if clips * crops > 1 and model.targets.kind == "position":
+        raise ConfigError(
+            "the model predicts positions, which are others in every clip and crop: their mean says nothing; "
+            "use clips=1 and crops=1"
+        )
+
+
 def _answers(
-    model: TrainedModel, rows: Sequence[Row], store: Path | None, device: str, workers: int | None, progress: Progress
+    model: TrainedModel,
+    rows: Sequence[Row],
+    views: tuple[int, int],
+    store: Path | None,
+    device: str,
+    workers: int | None,
+    progress: Progress,
 ) -> Predictions:
     head = model.model.head
     targets = targets_for(head.spec.targets, rows, head.config, model.classes or None)
@@ -134,20 +174,48 @@ def _answers(
     config = TrainConfig(device=device, precision=model.facts.get("precision"))
     if config.precision == "16-mixed" and chosen_device(device) == "cpu":
         config = TrainConfig(device=device)
-    trainer = Trainer(config, progress=progress)
+    clips, crops = views
+    looks = clips * crops
+    # Batches of the loader hold whole videos.
+    trainer = Trainer(config.model_copy(update={"batch_size": math.ceil(_AT_ONCE / looks)}), progress=progress)
     trainer.prepare(model.model)
     source: BatchSource
-    if storable(model.model):
+    if storable(model.model) and looks == 1:
         data = model.config.data.model_copy(update={"store": store, "workers": workers})
         stored = store_features(
             model.model, rows, every, targets.values, sampling, data, trainer.config.precision, progress
         )
         source = stored.part(every)
     else:
-        loader = ClipLoader(rows, targets.values, sampling, model.streams, size=model.config.data.size, workers=workers)
-        source = ClipSplit(loader, every)
-    progress.begin("evaluation", len(rows))
-    return trainer.predict(source, "evaluation")
+        source = ClipSplit(
+            ClipLoader(
+                rows,
+                targets.values,
+                _several(sampling, clips),
+                model.streams,
+                size=model.config.data.size,
+                crops=crops,
+                workers=workers,
+            ),
+            every,
+        )
+    progress.begin("evaluation", len(rows) * looks)
+    answers = trainer.predict(source, "evaluation", at_once=_AT_ONCE)
+    return answers if looks == 1 else _averaged(answers, looks, trainer)
+
+
+def _several(sampling: Sampling, clips: int) -> Sampling:
+    if clips == 1:
+        return sampling
+    return replace(sampling, kind=sampling.kind if sampling.kind == "uniform" else "multi_clip", clips=clips)
+
+
+def _averaged(answers: Predictions, looks: int, trainer: Trainer) -> Predictions:
+    """One answer a video: the mean of those to its looks, which are neighbours."""
+    mean = answers.predictions.unflatten(0, (-1, looks)).mean(1)
+    targets = answers.targets[::looks]
+    scores = scored(trainer.model.head, mean, targets)
+    return Predictions(mean, targets, answers.rows[::looks], answers.loss, scores)
 
 
 def _mistakes(answers: Predictions, rows: Sequence[Row], model: TrainedModel) -> list[dict[str, Any]]:

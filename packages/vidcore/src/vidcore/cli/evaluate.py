@@ -17,12 +17,30 @@ from vidcore.cli._table import echo_table
 @click.option(
     "--split", type=click.Choice(["train", "val", "test"]), help="One split.  [default: test; other data: all]"
 )
+@click.option(
+    "--clips", type=click.IntRange(1), default=1, show_default=True, help="Clips per video; answers are averaged."
+)
+@click.option(
+    "--crops",
+    type=click.Choice(["1", "3"]),
+    default="1",
+    show_default=True,
+    help="Crops per clip along its longer side.",
+)
 @click.option("--on-error", type=click.Choice(["stop", "skip"]), default="stop", show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--workers", type=click.IntRange(0), help="Loader processes.")
 @click.option("--json", "as_json", is_flag=True, help="Everything as JSON.")
 def evaluate(
-    run: Path, data: str | None, split: str | None, on_error: str, device: str, workers: int | None, as_json: bool
+    run: Path,
+    data: str | None,
+    split: str | None,
+    clips: int,
+    crops: str,
+    on_error: str,
+    device: str,
+    workers: int | None,
+    as_json: bool,
 ) -> None:
     """Measure the model of RUN: accuracy with its interval and baseline, F1 per class, confusion, calibration."""
     from vidcore.analysis import evaluate as measure
@@ -31,6 +49,8 @@ def evaluate(
         run,
         data=data,
         split=split,
+        clips=clips,
+        crops=int(crops),
         skip_bad=on_error == "skip",
         device=device,
         workers=workers,
@@ -45,7 +65,9 @@ def evaluate(
 def _echo(found: dict[str, Any]) -> None:
     from vidcore.training.summary import result_rows
 
-    click.echo(f"\n{found['clips']} clips, {found['source']}")
+    views = found["views"]
+    looks = f", {views['clips']} clips x {views['crops']} crops of each" if max(views.values()) > 1 else ""
+    click.echo(f"\n{found['clips']} clips, {found['source']}{looks}")
     echo_table(["score", "value", "95 % interval", "baseline"], result_rows({"test": found}), right=(1,))
     if "per_class" in found:
         click.echo("")

@@ -161,9 +161,10 @@ class Trainer:
         """End the training after the epoch that is running; the best epoch so far is what it leaves."""
         self._asked_to_stop = True
 
-    def predict(self, source: BatchSource, phase: str) -> Predictions:
-        """Answers, loss and metrics over every clip of ``source``, in eval mode; the same in all processes."""
+    def predict(self, source: BatchSource, phase: str, *, at_once: int | None = None) -> Predictions:
+        """What the model says of every clip of ``source``, ``at_once`` at most in a forward; alike in all processes."""
         self._wrapped.eval()
+        self._stepper.most = self._stepper.most or at_once
         with self._progress.within(phase, len(source)):
             return predict(self._stepper, source, self._progress.inner)
 
