@@ -21,17 +21,17 @@ def expected(clips, order, **looks):
 def mapped_reads(monkeypatch):
     """Counts the batches that were copied from a mapping and those that were fetched."""
     counts = {"mapped": 0, "fetched": 0}
-    real_mapped, real_fetch = RowReader._mapped, RowReader._fetch
+    real_copy, real_fetch = RowReader._copy, RowReader._fetch
 
-    def mapped(self):
+    def copy(self, *arguments):
         counts["mapped"] += 1
-        return real_mapped(self)
+        return real_copy(self, *arguments)
 
     def fetch(self, *arguments):
         counts["fetched"] += 1
         return real_fetch(self, *arguments)
 
-    monkeypatch.setattr(RowReader, "_mapped", mapped)
+    monkeypatch.setattr(RowReader, "_copy", copy)
     monkeypatch.setattr(RowReader, "_fetch", fetch)
     return counts
 
@@ -61,7 +61,7 @@ def test_one_result(collection, clips, reopen, monkeypatch, mapped_reads, looks,
     with collection.writer(shard_bytes=7 * size) as writer:
         for number in range(30):
             writer.put(clips.key(number), {"out": clips.record(number, **looks)})
-    monkeypatch.setattr(RowReader, "_cached", lambda self, *arguments: warm)
+    monkeypatch.setattr(RowReader, "_probe", lambda self, *arguments: warm)
     monkeypatch.setattr(rows_module, "_AHEAD_BYTES", 4 * size)
     order = np.random.default_rng(0).permutation(np.repeat(np.arange(30), 2)).tolist()
     assert torch.equal(reopen().read(clips.keys(order)).data, expected(clips, order, **looks))
@@ -102,6 +102,31 @@ def test_what_is_cached_is_mapped_and_what_is_not_is_fetched(collection, clips, 
     assert mapped_reads == {"mapped": 2, "fetched": 1}
 
 
+def test_after_waiting_for_a_page_the_next_batch_is_probed(collection, clips, monkeypatch):
+    clips.put(collection, range(4))
+    probed, waited = [], [0]
+    real = RowReader._probe
+
+    class Usage:
+        @property
+        def ru_majflt(self):
+            waited[0] += waits
+            return waited[0]
+
+    monkeypatch.setattr(RowReader, "_probe", lambda self, *arguments: probed.append(1) or real(self, *arguments))
+    monkeypatch.setattr(rows_module.resource, "getrusage", lambda whose: Usage())
+    waits = 0
+    for _ in range(3):
+        collection.read(clips.keys([0]))
+    assert len(probed) == 1
+    waits = 1
+    collection.read(clips.keys([0]))
+    assert len(probed) == 1
+    for batch in (2, 3):
+        collection.read(clips.keys([0]))
+        assert len(probed) == batch
+
+
 def test_a_disk_that_cannot_tell_is_always_fetched(collection, clips, monkeypatch, mapped_reads):
     clips.put(collection, range(5))
     preadv = os.preadv
@@ -133,7 +158,7 @@ def test_more_shards_than_files_that_stay_open(collection, clips, monkeypatch, w
     assert len(collection.shards) == 12
     monkeypatch.setattr(rows_module, "_OPEN_FILES", 3)
     if not warm:
-        monkeypatch.setattr(RowReader, "_cached", lambda self, *arguments: False)
+        monkeypatch.setattr(RowReader, "_probe", lambda self, *arguments: False)
     files = open_files()
     for _ in range(3):
         assert torch.equal(collection.read(clips.keys(range(12))).data, expected(clips, range(12)))

@@ -35,23 +35,24 @@ class BatchReader:
         self._output = output
         self._shards = shards
         self._index = index
-        layouts: dict[Field, list[int]] = {}
+        members: dict[Field, list[int]] = {}
         lacking = False
         # Shards whose layouts differ in other outputs only are read together.
         for number, shard in enumerate(shards):
             if output in shard.layout.by_name:
-                layouts.setdefault(shard.layout.by_name[output], []).append(number)
+                members.setdefault(shard.layout.by_name[output], []).append(number)
             else:
                 lacking = True
         self._group = np.full(len(shards), -1)
-        self._within = np.zeros(len(shards), np.int64)
-        self._fields = list(layouts)
+        self._fields = list(members)
+        self.uniform = len(members) == 1 and not lacking
         self._readers: list[RowReader] = []
-        for group, (field, members) in enumerate(layouts.items()):
-            self._group[members] = group
-            self._within[members] = np.arange(len(members))
-            self._readers.append(RowReader([shards[number] for number in members], field))
-        self.uniform = len(self._fields) == 1 and not lacking
+        for group, (field, numbers) in enumerate(members.items()):
+            self._group[numbers] = group
+            within = np.zeros(len(shards), np.int64)
+            within[numbers] = np.arange(len(numbers))
+            own = [shards[n] for n in numbers]
+            self._readers.append(RowReader(own, field, index, None if self.uniform else within))
         self._times = _common_times(shards, output) if self.uniform else None
         self._all_real = all(_all_real(shard, output) for shard in shards)
 
@@ -69,17 +70,17 @@ class BatchReader:
         Raises:
             FileNotFoundError, EOFError, OSError: As ``RowReader.read``.
         """
-        shards, rows = self._index.shard[at], self._index.row[at]
-        data = self._readers[group].read(shards if self.uniform else self._within[shards], rows)
-        times = self._gather(shards, rows, "times") if self._times is None else self._times.copy()
+        data = self._readers[group].read(at)
+        times = self._gather(at, "times") if self._times is None else self._times.copy()
         if times.ndim == 2 and (times == times[0]).all():
             times = times[0].copy()
         if self._all_real:
             return Batch(data, times, None)
-        mask = self._gather(shards, rows, "mask")
+        mask = self._gather(at, "mask")
         return Batch(data, times, None if mask.all() else mask)
 
-    def _gather(self, shards: NDArray[np.int64], rows: NDArray[np.int64], what: str) -> NDArray[Any]:
+    def _gather(self, at: NDArray[np.int64], what: str) -> NDArray[Any]:
+        shards, rows = self._index.shard[at], self._index.row[at]
         sample = _steps(self._shards[shards[0]], self._output, what)
         out = np.empty((len(rows), sample.shape[1]), sample.dtype)
         for number in np.unique(shards).tolist():

@@ -15,8 +15,8 @@ from ._shard import Shard
 _WORDS = KEY_BYTES // 8
 
 
-def pack_keys(keys: Sequence[str]) -> NDArray[np.uint64]:
-    """Keys of 64 hexadecimal digits as (B, 4) words.
+def pack_keys(keys: Sequence[str]) -> bytes:
+    """Keys of 64 hexadecimal digits as 32 bytes each.
 
     Raises:
         StoreError: A key is something else.
@@ -29,7 +29,7 @@ def pack_keys(keys: Sequence[str]) -> NDArray[np.uint64]:
     if len(packed) != KEY_BYTES * len(keys) or not {2 * KEY_BYTES}.issuperset(map(len, keys)):
         for key in keys:
             pack_key(key)
-    return np.frombuffer(packed, np.uint64).reshape(len(keys), _WORDS)
+    return packed
 
 
 def pack_key(key: str) -> bytes:
@@ -93,13 +93,14 @@ class KeyIndex:
         Raises:
             StoreError: A key is not 64 hexadecimal digits.
         """
-        wanted = pack_keys(keys)
+        packed = pack_keys(keys)
+        wanted = np.frombuffer(packed, np.uint64).reshape(len(keys), _WORDS)
         if not len(self):
             return np.full(len(wanted), -1)
         at: NDArray[np.int64] = self._first_word.searchsorted(wanted[:, 0])
-        here = self._keys.take(at, axis=0, mode="clip")
-        # The usual case, and the hot one: everything is here.
-        return at if (here == wanted).all() else self._walk(wanted, at)
+        # The usual case, and the hot one: everything is here. Whole keys at once are taken faster than their words.
+        here = self._keys.view(f"V{KEY_BYTES}").reshape(-1).take(at, mode="clip")
+        return at if here.tobytes() == packed else self._walk(wanted, at)
 
     def _walk(self, wanted: NDArray[np.uint64], at: NDArray[np.int64]) -> NDArray[np.int64]:
         while True:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vidcore.errors import StoreError
 
 from ._batches import Batch, BatchReader
-from ._files import FORMAT, explained, read_json, write_json
+from ._files import FORMAT, explained, read_json, refusal, write_json
 from ._identity import in_words
 from ._index import KeyIndex
 from ._layout import Layout
@@ -222,17 +222,18 @@ class Collection:
         Raises:
             StoreError: As ``read``.
         """
-        with explained(f"read features from {self.folder}"):
+        try:
             try:
                 return self._read_once(find(), key_of, output)
             except FileNotFoundError:
                 self.refresh()
                 return self._read_once(find(), key_of, output)
-            except EOFError as exc:
-                raise StoreError(
-                    f"{exc}: it was cut after it was opened\n"
-                    f"  see what is left: vidcore store verify {self.folder.parent}"
-                ) from exc
+        except EOFError as exc:
+            raise StoreError(
+                f"{exc}: it was cut after it was opened\n  see what is left: vidcore store verify {self.folder.parent}"
+            ) from exc
+        except OSError as exc:
+            raise refusal(exc, f"read features from {self.folder}") from exc
 
     def _read_once(self, at: NDArray[np.int64], key_of: Callable[[int], str], output: str | None) -> Batch:
         reader = self._reader(output)
