@@ -113,6 +113,15 @@ def test_all_rows_have_the_same_folds_and_budget(finished):
     assert all(c.data.jitter is False and c.data.frames == 4 and c.train.folds == 2 for c in configs)
 
 
+def test_fused_costs_are_the_sum_of_their_extractors(finished):
+    fused = next(row for row in finished.rows if row.cell.fusion)
+    alone = [row.cost for row in finished.rows if not row.cell.fusion]
+    assert all(cost.flops > 0 and cost.latency > 0 and cost.throughput > 0 for cost in alone)
+    assert fused.cost.flops == sum(cost.flops for cost in alone)
+    assert fused.cost.latency == pytest.approx(sum(cost.latency for cost in alone))
+    assert fused.width == 16 + 8
+
+
 def test_the_table_fits_a_hundred_columns(finished):
     lines = finished.table().splitlines()
     assert max(map(len, lines)) <= 100
@@ -138,8 +147,8 @@ def test_csv_json_and_markdown_hold_the_same_numbers(finished):
     stored = json.loads((finished.root / "comparison.json").read_text())
     markdown = (finished.root / "comparison.md").read_text()
     for row, line, plain in zip(finished.rows, rows, stored["rows"], strict=True):
-        assert float(line["accuracy"]) == plain["score"]["mean"] == row.score.mean
-        assert line["latency_seconds"] == ""
+        assert float(line["score"]) == plain["score"]["mean"] == row.score.mean
+        assert float(line["latency_seconds"]) == plain["cost"]["latency"] == row.cost.latency
         assert int(line["parameters"]) == row.parameters
         assert line["verdict"] == plain["difference"]["verdict"] == row.difference.verdict
         assert float(line["p_holm"]) == row.difference.p_holm
@@ -153,7 +162,8 @@ def test_the_page_holds_everything_and_needs_no_other_file(finished):
     page = (finished.root / "comparison.html").read_text()
     assert not re.search(r'(src|href)="(?!#|data:)', page)
     # Score against cost, and a matrix per row.
-    assert page.count("<svg") == 3
+    assert page.count("<svg") == 1 + 3
+    assert "Pareto front" in page
     for row in finished.rows:
         assert row.label in page
     assert "exact McNemar test" in page and "Holm" in page
@@ -161,6 +171,7 @@ def test_the_page_holds_everything_and_needs_no_other_file(finished):
 
 def test_what_is_done_is_not_done_again(finished, copied, monkeypatch):
     monkeypatch.setattr("vidcore.analysis.comparison.runner.resume", None)
+    monkeypatch.setattr("vidcore.analysis.comparison.costs._measured", None)
     again = compare(out=copied.root)
     assert [row.label for row in again.rows] == [row.label for row in finished.rows]
     assert again.as_dict()["rows"] == finished.as_dict()["rows"]
@@ -170,7 +181,7 @@ def test_rows_can_be_added(finished, copied, registry, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "broken", False)
     told = []
     more = compare(["mean/rgb"], out=copied.root, registry=registry, told=told.append)
-    assert told == ["[1/1] mean/rgb, mean, classification"]
+    assert told == ["[1/1] mean/rgb, mean, classification", "measuring mean/rgb"]
     assert {row.label for row in more.rows} == {row.label for row in finished.rows} | {"mean/rgb"}
     folds = {(more.root / row.folder / "folds.csv").read_text() for row in more.rows}
     assert len(folds) == 1

@@ -63,7 +63,7 @@ def test_overrides_of_components_and_of_all_rows():
     assert base == ["train.epochs=3"]
     assert settings == {
         "i3d/inception.k400": {"options": {"outputs": ["mixed_5c"]}},
-        "i3d/inception": {"options": {}, "freeze": True},
+        "i3d/inception": {"freeze": True},
     }
 
 
@@ -71,7 +71,6 @@ def test_overrides_of_components_and_of_all_rows():
     ("override", "message"),
     [
         ("extractors.0.freeze=true", "the rows of a comparison differ in this; options of one component are given"),
-        ("a/x.width=3", "write NAME.options.KEY=VALUE or NAME.freeze=true"),
         ("a/x.options.width=[", "is not valid YAML"),
     ],
 )
@@ -80,11 +79,26 @@ def test_wrong_overrides(override, message):
         plan.divide([override], ["a/x"])
 
 
+def test_a_plain_value_has_no_keys():
+    with pytest.raises(ConfigError, match="'freeze' was given a plain value before"):
+        plan.divide(["a/x.freeze=true", "a/x.freeze.b=1"], ["a/x"])
+
+
 def test_wrong_names():
     with pytest.raises(ConfigError, match=r"'a/x\+' is no extractor: write A for one and A\+B"):
         plan.combinations(["a/x+"], {})
-    with pytest.raises(ConfigError, match=r"'mean\.freeze': only an extractor can be frozen"):
-        plan.choices(["mean"], "mean", {"mean": {"options": {}, "freeze": True}})
+    with pytest.raises(ConfigError, match=r"unknown key 'mean\.freeze'"):
+        plan.choices(["mean"], "mean", {"mean": {"freeze": True}})
+    with pytest.raises(ConfigError, match=r"unknown key 'a/x\.freze'; did you mean 'a/x\.freeze'\?"):
+        plan.combinations(["a/x"], {"a/x": {"freze": True}})
+
+
+def test_everything_that_can_be_chosen_for_an_extractor():
+    _, settings = plan.divide(["a/x.lora.rank=4", "a/x.options.deep.er=1", "a/x.freeze=false"], ["a/x"])
+    ((choice,),) = plan.combinations(["a/x"], settings)
+    assert (choice.lora.rank, choice.options, choice.freeze) == (4, {"deep": {"er": 1}}, False)
+    plain, adapted = crossed(["a/x"]) + crossed(["a/x"], **settings)
+    assert labels([plain, adapted]) == ["a/x", "a/x (deep={er: 1}, freeze=false, lora={rank: 4})"]
 
 
 def test_the_base_makes_the_choices_that_rows_would_make_apart(tmp_path):

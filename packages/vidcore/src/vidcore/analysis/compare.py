@@ -95,10 +95,11 @@ def compare(
         for cell in cells:
             if folder.state(cell) == "new":
                 folder.write_record(cell)
-        costs = Costs(folder)
-        ordered = sorted(folder.read_cells(), key=lambda cell: guess(cell.extractors, registry))
+        costs = Costs(folder, base, registry)
+        ordered = sorted(folder.read_cells(), key=lambda cell: (guess(cell.extractors, registry), len(cell.extractors)))
         try:
             run_cells(folder, base, ordered, Ground(folder, source, registry, show), registry, told, show=show)
+            costs.measure(ordered, told)
         finally:
             # Also of a comparison that was stopped: what is done can be looked at.
             comparison = summarise(folder, base, costs, notes)
@@ -118,4 +119,4 @@ def summarise(folder: ComparisonFolder, base: Base, costs: Costs, notes: Sequenc
         else:
             failed.append(Failed(cell, label, folder.error(cell) or "not done yet"))
     found = ranked(rows)
-    return Comparison(folder.root, base, found, tuple(failed), (*notes, *notes_of(folder, found)))
+    return Comparison(folder.root, base, found, tuple(failed), (*notes, *costs.notes, *notes_of(folder, found)))

@@ -44,10 +44,10 @@ class Cell:
     def as_dict(self) -> dict[str, Any]:
         """Plain data; ``Cell.from_dict`` reads it back."""
         return {
-            "extractors": [choice.model_dump(mode="json") for choice in self.extractors],
-            "fusion": self.fusion.model_dump(mode="json") if self.fusion else None,
-            "readout": self.readout.model_dump(mode="json"),
-            "head": self.head.model_dump(mode="json"),
+            "extractors": [_plain(choice) for choice in self.extractors],
+            "fusion": _plain(self.fusion) if self.fusion else None,
+            "readout": _plain(self.readout),
+            "head": _plain(self.head),
         }
 
     @classmethod
@@ -99,8 +99,13 @@ def labels(cells: Sequence[Cell]) -> list[str]:
     return found
 
 
+def _plain(choice: Choice) -> dict[str, Any]:
+    # Only what was chosen: a field that a later version adds does not make another cell of it.
+    return choice.model_dump(mode="json", exclude_defaults=True)
+
+
 def _words(choice: Choice) -> str:
-    options = [f"{key}={value}" for key, value in choice.options.items()]
-    if isinstance(choice, ExtractorChoice) and choice.freeze is not None:
-        options.append(f"freeze={str(choice.freeze).lower()}")
+    chosen = _plain(choice)
+    fields = {**chosen.pop("options", {}), **chosen}
+    options = [f"{key}={json.dumps(value)}".replace('"', "") for key, value in fields.items() if key != "name"]
     return f"{choice.name} ({', '.join(options)})" if options else choice.name

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vidcore.analysis.comparison import units
-from vidcore.analysis.comparison.costs import Cost
+from vidcore.analysis.comparison.costs import BATCH, Cost
 from vidcore.analysis.comparison.row import Row
 
 Plain = str | int | float | None
@@ -19,7 +19,7 @@ class Column:
 
     Attributes:
         key: its name in CSV and JSON, with the unit.
-        header: its name for people; ``{metric}`` is the task's score.
+        header: its name for people; empty for what another column's text says as well.
         plain: the value as a number.
         text: the value for people.
         narrow: shown in the terminal's 100 characters.
@@ -60,11 +60,12 @@ def score_columns(metric: str) -> list[Column]:
     """What a row is worth, and whether it differs from the best."""
     shown = metric.replace("_", " ")
     return [
-        Column(metric, shown, lambda r: r.score.mean, mean_and_std, True, "mean ± standard deviation over the folds"),
-        Column(f"{metric}_std", "", lambda r: r.score.std, lambda r: ""),
-        Column(f"{metric}_low", "95 % interval", lambda r: _limit(r, 0), lambda r: units.interval(r.score.interval95),
+        Column("metric", "", lambda r: r.metric, lambda r: r.metric),
+        Column("score", shown, lambda r: r.score.mean, mean_and_std, True, "mean ± standard deviation over the folds"),
+        Column("score_std", "", lambda r: r.score.std, lambda r: ""),
+        Column("score_low", "95 % interval", lambda r: _limit(r, 0), lambda r: units.interval(r.score.interval95),
                True, "bootstrap over all tested clips; clips of one group are drawn together"),
-        Column(f"{metric}_high", "", lambda r: _limit(r, 1), lambda r: ""),
+        Column("score_high", "", lambda r: _limit(r, 1), lambda r: ""),
         Column("macro_f1", "macro F1", lambda r: r.macro_f1, lambda r: units.share(r.macro_f1), True,
                "F1 of each class that occurs, averaged without weights"),
         Column("precision", "precision", lambda r: r.precision, lambda r: units.share(r.precision),
@@ -86,11 +87,11 @@ def cost_columns() -> list[Column]:
         Column("flops", "FLOPs", _of("flops"), lambda r: units.count(_cost(r, "flops")),
                definition="of the extractors for one clip; a multiplication and an addition are two"),
         Column("latency_seconds", "latency", _of("latency"), lambda r: units.seconds(_cost(r, "latency")), True,
-               "of the extractors for one clip alone"),
+               "of the extractors for one clip alone, without decoding and resizing"),
         Column("clips_per_second", "clips/s", _of("throughput"), lambda r: _rate(_cost(r, "throughput")),
-               definition="of the extractors in batches"),
+               definition=f"of the extractors, in batches of {BATCH}"),
         Column("peak_memory_bytes", "peak memory", _of("peak_memory"), lambda r: units.size(_cost(r, "peak_memory")),
-               definition="of the extractors"),
+               definition=f"of the extractors, with a batch of {BATCH}"),
         Column("extraction_seconds", "extraction", lambda r: r.extraction_seconds, _extraction,
                definition="time spent on features of frozen extractors; stored: another run had extracted them"),
         Column("training_seconds", "training", lambda r: r.training_seconds,

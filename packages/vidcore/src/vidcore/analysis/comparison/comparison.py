@@ -22,7 +22,7 @@ class Comparison:
     Attributes:
         root: its folder.
         base: what all rows have in common.
-        rows: those that are done, the best first.
+        rows: those that are done, the best first; where heads have different scores, score by score.
         failed: those that are not, and why.
         notes: what a reader must know: skipped videos, rows of different versions.
     """
@@ -33,18 +33,21 @@ class Comparison:
     failed: tuple[Failed, ...] = ()
     notes: tuple[str, ...] = ()
 
-    @property
-    def metric(self) -> str:
-        """Name of the task's score."""
-        return self.rows[0].metric if self.rows else "score"
+    def contests(self) -> list[list[tuple[int, Row]]]:
+        """Rows that can be compared, those with the same score, each with its number in the tables (from 1)."""
+        found: dict[str, list[tuple[int, Row]]] = {}
+        for number, row in enumerate(self.rows, 1):
+            found.setdefault(row.metric, []).append((number, row))
+        return list(found.values())
 
     def table(self, width: int = 100, *, wide: bool = False) -> str:
-        """The table for a terminal of ``width`` characters; ``wide`` shows every column."""
-        return terminal_table(self.rows, self.metric, width, wide=wide)
+        """The table for a terminal of ``width`` characters, one per score; ``wide`` shows every column."""
+        return "\n\n".join(terminal_table(contest, width, wide=wide) for contest in self.contests())
 
     def answer(self) -> list[str]:
-        """The finding in sentences: the best row, those no worse, the cheapest of them."""
-        return list(_answer(self.rows))
+        """The finding in sentences: the best row, those no worse, the cheapest of them; for each score."""
+        found = [sentence for contest in self.contests() for sentence in _answer([row for _, row in contest])]
+        return found or ["No row is done."]
 
     def footnotes(self) -> list[str]:
         """Failed cells with their errors, then the notes."""
@@ -56,7 +59,6 @@ class Comparison:
             "format": 1,
             "fingerprint": self.base.fingerprint,
             "base": self.base.tree,
-            "metric": self.metric,
             "answer": self.answer(),
             "rows": [row.as_dict() for row in self.rows],
             "failed": [item.as_dict() for item in self.failed],
@@ -66,7 +68,7 @@ class Comparison:
     def markdown(self) -> str:
         """The table with what it rests on, as Markdown."""
         lines = [f"# Comparison on {self.base.config.data.source}", "", *self.answer(), "", self.base.in_words(), ""]
-        lines += [markdown_table(self.rows, self.metric), ""] if self.rows else []
+        lines += [line for contest in self.contests() for line in (markdown_table(contest), "")]
         return "\n".join([*lines, *(f"- {note}" for note in self.footnotes())]).rstrip() + "\n"
 
     def write(self) -> list[Path]:
@@ -79,7 +81,7 @@ class Comparison:
         from vidcore.analysis.comparison.page import comparison_page
 
         folder = ComparisonFolder(self.root)
-        write_text(folder.result("csv"), csv_table(self.rows, self.metric))
+        write_text(folder.result("csv"), csv_table(self.rows))
         write_json(folder.result("json"), self.as_dict())
         write_text(folder.result("md"), self.markdown())
         write_text(folder.result("html"), comparison_page(self))
@@ -87,14 +89,15 @@ class Comparison:
 
 
 def ranked(rows: Sequence[Row]) -> tuple[Row, ...]:
-    """The best first, equals by cost; each with the paired tests against the best of its metric."""
-    ordered = sorted(rows, key=_rank)
-    found: dict[int, Difference] = {}
-    for metric in dict.fromkeys(row.metric for row in ordered):
-        group = {place: row.answers for place, row in enumerate(ordered) if row.metric == metric and row.answers}
-        tested = against_best(list(group.values()), 0) if group else []
-        found.update(zip(group, tested, strict=True))
-    return tuple(replace(row, difference=found.get(place, Difference())) for place, row in enumerate(ordered))
+    """Metric by metric the best first, equals by cost; each with the paired test against the best of its metric."""
+    found: list[Row] = []
+    for metric in sorted({row.metric for row in rows}):
+        ordered = sorted((row for row in rows if row.metric == metric), key=_rank)
+        answered = [row.answers for row in ordered if row.answers]
+        # Rows of one metric have answers that can be paired, or none has.
+        tested = against_best(answered, 0) if len(answered) == len(ordered) else [Difference()] * len(ordered)
+        found += [replace(row, difference=item) for row, item in zip(ordered, tested, strict=True)]
+    return tuple(found)
 
 
 def _rank(row: Row) -> tuple[float, float]:
@@ -105,9 +108,6 @@ def _rank(row: Row) -> tuple[float, float]:
 
 
 def _answer(rows: Sequence[Row]) -> Iterator[str]:
-    if not rows:
-        yield "No row is done."
-        return
     best, *others = rows
     limits = f" (95 % interval {units.interval(best.score.interval95)})" if best.score.interval95 else ""
     yield f"Best: {best.label}, {best.metric.replace('_', ' ')} {units.share(best.score.mean)}{limits}."

@@ -5,16 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from vidcore.analysis.comparison.cells import Cell
-from vidcore.analysis.comparison.folder import ComparisonFolder
+from vidcore.analysis.comparison.folder import Base, ComparisonFolder
+from vidcore.analysis.efficiency import Efficiency, measure
+from vidcore.assemble import create
 from vidcore.catalog import ExtractorSpec, Registry
-from vidcore.config import ExtractorChoice
-from vidcore.training.files import read_json
+from vidcore.config import ExtractorChoice, RunConfig
+from vidcore.data.clips import read_clip
+from vidcore.data.manifest import read_source
+from vidcore.errors import VidcoreError
+from vidcore.training.device import chosen_device
+from vidcore.training.files import read_json, write_json
+from vidcore.training.trained import sampling_of
 
 _FORMAT = 1
+BATCH = 4
+# Enough for a median that tells extractors apart: they differ by factors, not by percents.
+_REPEATS, _SECONDS = 10, 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +37,9 @@ class Cost:
     Attributes:
         parameters: of the extractors, without fusion, readout and head.
         flops: floating-point operations, a multiplication and an addition being two.
-        latency: seconds for one clip alone.
-        throughput: clips per second in batches.
-        peak_memory: bytes.
+        latency: seconds of the forwards of one clip alone, medians; decoding and resizing are not in it.
+        throughput: clips per second in batches of ``BATCH``.
+        peak_memory: bytes, of such a batch.
         width: channels.
         device: where it was measured.
     """
@@ -40,6 +51,19 @@ class Cost:
     peak_memory: float | None
     width: int
     device: str
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> Cost:
+        """From what ``Efficiency.as_dict`` gave."""
+        return cls(
+            parameters=found["parameters"],
+            flops=found["flops"],
+            latency=found["latency"]["median"],
+            throughput=found["throughput"]["median"],
+            peak_memory=found["peak_memory"],
+            width=found["width"],
+            device=found["device"],
+        )
 
 
 def together(costs: Sequence[Cost]) -> Cost:
@@ -71,17 +95,68 @@ def _sum(values: Sequence[float | None]) -> float | None:
 
 
 class Costs:
-    """The costs of a comparison's extractors, each measured once and kept in the comparison's folder."""
+    """The costs of a comparison's extractors, each measured once and kept in the comparison's folder.
 
-    def __init__(self, folder: ComparisonFolder) -> None:
+    Attributes:
+        notes: what could not be measured, and why.
+    """
+
+    def __init__(self, folder: ComparisonFolder, base: Base, registry: Registry) -> None:
         self._folder = folder
+        self._base = base
+        self._registry = registry
+        self.notes: list[str] = []
+
+    def measure(self, cells: Sequence[Cell], told: Callable[[str], None]) -> None:
+        """Measure the extractors of the cells that are done, where they were not yet."""
+        choices = {
+            _slug(choice): choice for cell in cells if self._folder.state(cell) == "done" for choice in cell.extractors
+        }
+        for slug, choice in choices.items():
+            path = self._folder.costs / f"{slug}.json"
+            if path.exists():
+                continue
+            told(f"measuring {choice.name}")
+            try:
+                found = _measured(choice, self._folder, self._base, self._registry)
+            except (VidcoreError, RuntimeError, MemoryError) as exc:
+                # The row was trained and tested; that its cost is unknown takes nothing from that.
+                self.notes.append(f"the cost of {choice.name} could not be measured: {str(exc).splitlines()[0]}")
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(
+                path, {"format": _FORMAT, "extractor": choice.model_dump(mode="json"), "efficiency": found.as_dict()}
+            )
 
     def of(self, cell: Cell) -> list[Cost]:
         """What each extractor of a cell needs; nothing where one of them was not measured."""
         paths = [self._folder.costs / f"{_slug(choice)}.json" for choice in cell.extractors]
         if not all(path.exists() for path in paths):
             return []
-        return [Cost(**read_json(path)["cost"]) for path in paths]
+        return [Cost.of(read_json(path)["efficiency"]) for path in paths]
+
+
+def _measured(choice: ExtractorChoice, folder: ComparisonFolder, base: Base, registry: Registry) -> Efficiency:
+    config = base.config
+    extractor = create(choice.name, registry=registry, **choice.options).to(chosen_device(config.train.device))
+    return measure(
+        extractor,
+        batch=BATCH,
+        frames=config.data.frames,
+        size=_frame_size(folder, config),
+        repeats=_REPEATS,
+        seconds=_SECONDS,
+    )
+
+
+def _frame_size(folder: ComparisonFolder, config: RunConfig) -> tuple[int, int]:
+    """(rows, columns) of the frames that an extractor of any size sees here; those of the first video stand for all."""
+    if config.data.size is not None:
+        return config.data.size, config.data.size
+    first = next(folder.ground.glob("*/split.csv"))
+    clip = read_clip(read_source(first, labels=False)[0], sampling_of(config))
+    rows, columns = clip.frames.shape[-2:]
+    return rows, columns
 
 
 def _slug(choice: ExtractorChoice) -> str:

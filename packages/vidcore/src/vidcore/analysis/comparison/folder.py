@@ -17,8 +17,8 @@ from vidcore.training.files import read_json, write_json
 from vidcore.training.run import RunFolder
 
 _FORMAT = 1
-# What changes no number of a row: who loads, how often is saved.
-_FREE = {"data": {"workers"}, "train": {"checkpoint_seconds"}}
+# What changes no number of a row: who loads, where features lie, how often is saved, who is told.
+_FREE = {"data": {"workers", "store"}, "train": {"checkpoint_seconds", "trackers"}}
 
 State = Literal["done", "failed", "unfinished", "new"]
 

@@ -25,9 +25,6 @@ def notes_of(folder: ComparisonFolder, rows: Sequence[Row]) -> list[str]:
     for number, row in enumerate(rows, 1):
         if not row.complete:
             found[f"row {number} was ended by its time budget: it trained less than others"] = None
-    metrics = sorted({row.metric for row in rows})
-    if len(metrics) > 1:
-        found[f"rows have different scores ({', '.join(metrics)}): compare within one of them only"] = None
     return [*found, *_other_ground(folder, rows)]
 
 

@@ -12,6 +12,7 @@ from vidcore.analysis.comparison import units
 from vidcore.analysis.comparison.columns import Column, columns, cost_columns, label_column, score_columns
 from vidcore.analysis.comparison.plots import Point, score_against_cost
 from vidcore.analysis.comparison.row import Row
+from vidcore.analysis.comparison.table import Numbered
 from vidcore.analysis.pages import pages
 from vidcore.analysis.plots import confusion
 
@@ -26,23 +27,14 @@ MATRICES = 12
 def comparison_page(found: Comparison) -> str:
     """The page as text."""
     template = pages().get_template("comparison/comparison.html.j2")
+    contests = found.contests()
     return template.render(
         name=f"Comparison on {found.base.config.data.source}",
         width="76rem",
         answer=found.answer(),
         base=found.base.in_words(),
-        definitions=[(column.header, column.definition) for column in columns(found.metric) if column.definition],
-        tables=[
-            (title, _table(found.rows, [label_column(), *(column for column in part if column.header)]))
-            for title, part in (("Scores", score_columns(found.metric)), ("Cost and make", cost_columns()))
-            if found.rows
-        ],
-        plot=_plot(found.rows, found.metric),
-        tests=[_test(number, row) for number, row in enumerate(found.rows, 1) if row.difference.clips],
-        clips=max((row.difference.clips for row in found.rows), default=0),
-        independent=_independent(found.rows),
-        numbers=any(row.answers and not row.answers.classes for row in found.rows),
-        matrices=list(_matrices(found.rows)),
+        contests=[_contest(contest, alone=len(contests) == 1) for contest in contests],
+        definitions=[(column.header, column.definition) for column in columns("score") if column.definition],
         failed=found.failed,
         notes=found.notes,
         fingerprint=found.base.fingerprint,
@@ -51,31 +43,51 @@ def comparison_page(found: Comparison) -> str:
     )
 
 
-def _table(rows: Iterable[Row], shown: Sequence[Column]) -> dict[str, Any]:
+def _contest(rows: Numbered, *, alone: bool) -> dict[str, Any]:
+    best_number, best = rows[0]
+    metric = best.metric.replace("_", " ")
+    tested = [(number, row) for number, row in rows if row.difference.clips]
+    return {
+        "about": "" if alone else f": {metric}",
+        "best": best_number,
+        "tables": [
+            (title, _table(rows, [label_column(), *(column for column in part if column.header)]))
+            for title, part in (("Scores", score_columns(best.metric)), ("Cost and make", cost_columns()))
+        ],
+        "plot": _plot(rows, metric),
+        "tests": [_test(number, row) for number, row in tested],
+        "clips": max((row.difference.clips for _, row in tested), default=0),
+        "independent": _independent([row for _, row in tested]),
+        "numbers": best.answers is not None and not best.answers.classes,
+        "matrices": list(_matrices(rows)),
+    }
+
+
+def _table(rows: Numbered, shown: Sequence[Column]) -> dict[str, Any]:
     css = [_WORDS.get(column.key, "n") for column in shown]
     return {
         "heads": [(column.header, kind) for column, kind in zip(shown, css, strict=True)],
         "rows": [
-            (row.difference.verdict, [(column.text(row), kind) for column, kind in zip(shown, css, strict=True)])
-            for row in rows
+            (number, row.difference.verdict, [(c.text(row), kind) for c, kind in zip(shown, css, strict=True)])
+            for number, row in rows
         ],
     }
 
 
-def _plot(rows: Sequence[Row], metric: str) -> Markup | None:
+def _plot(rows: Numbered, metric: str) -> Markup | None:
     panels = []
     for label, unit, name in (("latency of a clip", "s", "latency"), ("FLOPs of a clip", "", "flops")):
         points = [
             Point(number, cost, row.score.mean, row.score.interval95, row.cell.fusion is not None)
-            for number, row in enumerate(rows, 1)
-            if row.metric == metric and row.cost and (cost := getattr(row.cost, name))
+            for number, row in rows
+            if row.cost and (cost := getattr(row.cost, name))
         ]
         if points:
             panels.append((label, unit, points))
-    # The SVG is our own drawing; names in it were escaped by matplotlib.
     if not panels:
         return None
-    return Markup(score_against_cost(panels, metric.replace("_", " "), lower_is_better=rows[0].lower_is_better))
+    # The SVG is our own drawing; names in it were escaped by matplotlib.
+    return Markup(score_against_cost(panels, metric, lower_is_better=rows[0][1].lower_is_better))
 
 
 def _test(number: int, row: Row) -> dict[str, Any]:
@@ -93,14 +105,13 @@ def _test(number: int, row: Row) -> dict[str, Any]:
     }
 
 
-def _independent(rows: Iterable[Row]) -> str:
-    tested = next((row.difference for row in rows if row.difference.clips), None)
-    if tested is None or tested.units == tested.clips:
+def _independent(tested: Sequence[Row]) -> str:
+    if not tested or tested[0].difference.units == tested[0].difference.clips:
         return "taken for independent"
-    return f"{tested.units} independent groups"
+    return f"{tested[0].difference.units} independent groups"
 
 
-def _matrices(rows: Iterable[Row]) -> Iterable[dict[str, Any]]:
-    for number, row in list(enumerate(rows, 1))[:MATRICES]:
+def _matrices(rows: Numbered) -> Iterable[dict[str, Any]]:
+    for number, row in rows[:MATRICES]:
         if row.confusion:
             yield {"number": number, "label": row.label, "svg": Markup(confusion(row.confusion, row.classes))}

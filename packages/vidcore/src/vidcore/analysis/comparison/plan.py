@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
+from pydantic import ValidationError
 
 from vidcore.analysis.comparison.cells import Cell, Combination, cross
 from vidcore.catalog import ExtractorSpec, HeadSpec, Registry
 from vidcore.config import Choice, ExtractorChoice, RunConfig, build_run_config, read_yaml
+from vidcore.config.messages import explain
 from vidcore.errors import ConfigError
 from vidcore.training.device import chosen_precision
 
@@ -18,7 +20,8 @@ FOLDS = 5
 _PARTS = ("extractors", "fusion", "readout", "head", "out", "name")
 
 Settings = dict[str, dict[str, Any]]
-"""Component name -> fields of its choice: ``options``, ``freeze``."""
+"""Component name -> fields of its choice: ``options``, ``freeze``, ``lora``."""
+C = TypeVar("C", bound=Choice)
 
 
 def divide(overrides: Sequence[str], names: Iterable[str]) -> tuple[list[str], Settings]:
@@ -34,7 +37,7 @@ def divide(overrides: Sequence[str], names: Iterable[str]) -> tuple[list[str], S
         key, equals, text = override.partition("=")
         name = next((name for name in known if key.startswith(f"{name}.")), None)
         if name is not None and equals:
-            _set(settings.setdefault(name, {"options": {}}), key[len(name) + 1 :], text, override)
+            _set(settings.setdefault(name, {}), key[len(name) + 1 :], text, override)
         elif key.split(".")[0] in _PARTS:
             raise ConfigError(
                 f"{override!r}: the rows of a comparison differ in this; options of one component are given "
@@ -49,14 +52,14 @@ def combinations(texts: Sequence[str], settings: Settings) -> list[Combination]:
     """``A`` is one extractor and ``A+B`` a fused combination of two.
 
     Raises:
-        ConfigError: an empty name.
+        ConfigError: an empty name, a field that an extractor's choice does not have.
     """
     found = []
     for text in texts:
         names = names_of(text)
         if not all(names):
             raise ConfigError(f"{text!r} is no extractor: write A for one and A+B for two that are fused")
-        found.append(tuple(ExtractorChoice(name=name, **settings.get(name, {})) for name in names))
+        found.append(tuple(_choice(ExtractorChoice, name, settings) for name in names))
     return found
 
 
@@ -66,14 +69,12 @@ def names_of(text: str) -> list[str]:
 
 
 def choices(names: Sequence[str], default: str, settings: Settings) -> list[Choice]:
-    """Fusions, readouts or heads by name; ``default`` where none is named."""
-    found = []
-    for name in names or [default]:
-        fields = settings.get(name, {})
-        if "freeze" in fields:
-            raise ConfigError(f"'{name}.freeze': only an extractor can be frozen")
-        found.append(Choice(name=name, **fields))
-    return found
+    """Fusions, readouts or heads by name; ``default`` where none is named.
+
+    Raises:
+        ConfigError: a field that only an extractor's choice has.
+    """
+    return [_choice(Choice, name, settings) for name in names or [default]]
 
 
 def given(
@@ -175,15 +176,21 @@ def _frames(found: Sequence[Combination], registry: Registry) -> int:
     return max(frames)
 
 
-def _set(choice: dict[str, Any], field: str, text: str, override: str) -> None:
+def _choice(kind: type[C], name: str, settings: Settings) -> C:
+    try:
+        return kind(name=name, **settings.get(name, {}))
+    except ValidationError as exc:
+        raise ConfigError(explain(exc, kind, f"{name}.")) from exc
+
+
+def _set(choice: dict[str, Any], path: str, text: str, override: str) -> None:
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as exc:
         raise ConfigError(f"the value of {override!r} is not valid YAML: {exc}") from exc
-    section, _, key = field.partition(".")
-    if section == "options" and key:
-        choice["options"][key] = value
-    elif field == "freeze":
-        choice["freeze"] = value
-    else:
-        raise ConfigError(f"{override!r}: write NAME.options.KEY=VALUE or NAME.freeze=true")
+    *parents, last = path.split(".")
+    for parent in parents:
+        choice = choice.setdefault(parent, {})
+        if not isinstance(choice, dict):
+            raise ConfigError(f"{override!r}: '{parent}' was given a plain value before, and has no keys below it")
+    choice[last] = value

@@ -13,10 +13,12 @@ from rich.table import Table
 from vidcore.analysis.comparison.columns import columns
 from vidcore.analysis.comparison.row import Row
 
+Numbered = Sequence[tuple[int, Row]]
 
-def terminal_table(rows: Sequence[Row], metric: str, width: int = 100, *, wide: bool = False) -> str:
+
+def terminal_table(rows: Numbered, width: int = 100, *, wide: bool = False) -> str:
     """Numbered rows in aligned columns, long names wrapped; ``wide`` shows every column, however long the lines."""
-    shown = [column for column in columns(metric) if column.header and (wide or column.narrow)]
+    shown = [column for column in columns(rows[0][1].metric) if column.header and (wide or column.narrow)]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
     table.add_column("", justify="right", no_wrap=True)
     for column in shown:
@@ -25,7 +27,7 @@ def terminal_table(rows: Sequence[Row], metric: str, width: int = 100, *, wide: 
         header = column.header if words else "\n".join(column.header.rsplit(" ", 1))
         justify: JustifyMethod = "left" if words else "right"
         table.add_column(header, justify=justify, no_wrap=column.key != "row", overflow="fold", vertical="top")
-    for number, row in enumerate(rows, 1):
+    for number, row in rows:
         table.add_row(str(number), *(column.text(row) for column in shown))
     target = io.StringIO()
     # Not rich's own idea of the terminal: the text is the same in a pipe.
@@ -33,24 +35,24 @@ def terminal_table(rows: Sequence[Row], metric: str, width: int = 100, *, wide: 
     return "\n".join(line.rstrip() for line in target.getvalue().rstrip("\n").splitlines())
 
 
-def markdown_table(rows: Sequence[Row], metric: str) -> str:
+def markdown_table(rows: Numbered) -> str:
     """A GitHub-flavoured Markdown table with every column."""
-    shown = [column for column in columns(metric) if column.header]
+    shown = [column for column in columns(rows[0][1].metric) if column.header]
     lines = ["| # | " + " | ".join(column.header for column in shown) + " |"]
     lines.append(
         "|--:|" + "|".join(":--" if column.key in ("row", "difference", "weights") else "--:" for column in shown) + "|"
     )
-    for number, row in enumerate(rows, 1):
+    for number, row in rows:
         cells = [column.text(row).replace("|", "\\|") for column in shown]
         lines.append(f"| {number} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def csv_table(rows: Sequence[Row], metric: str) -> str:
+def csv_table(rows: Sequence[Row]) -> str:
     """Every number as it is, in the units that the column names state; and what the paired test found."""
     target = io.StringIO()
     writer = csv.writer(target, lineterminator="\n")
-    shown = columns(metric)
+    shown = columns("score")
     paired = ("difference", "p", "p_holm", "only_best", "only_row")
     writer.writerow([*("verdict" if c.key == "difference" else c.key for c in shown), *paired, "run"])
     for row in rows:
