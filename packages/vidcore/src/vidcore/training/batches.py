@@ -34,6 +34,10 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The batch on another device."""
+        held = [self.targets, self.mask, *(self.clips or {}).values()]
+        held += [fmap.data for fmap in (self.features or {}).values()]
+        if all(tensor.device == device for tensor in held):
+            return self
         return Batch(
             self.targets.to(device, non_blocking=True),
             self.mask.to(device, non_blocking=True),
