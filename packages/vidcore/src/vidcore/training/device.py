@@ -65,7 +65,8 @@ def _processes(config: TrainConfig, device: str) -> tuple[int, int]:
 
 
 def _strategy(config: TrainConfig, precision: Precision, count: int) -> Any:
-    from lightning_fabric.strategies import DDPStrategy, ModelParallelStrategy
+    from lightning_fabric.strategies.ddp import DDPStrategy
+    from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
 
     if config.strategy == "fsdp":
         if precision == "16-mixed":
@@ -85,7 +86,7 @@ def is_first_process() -> bool:
 
 def is_sharded(fabric: Fabric) -> bool:
     """Whether each process holds only a part of the model."""
-    from lightning_fabric.strategies import ModelParallelStrategy
+    from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
 
     return isinstance(fabric.strategy, ModelParallelStrategy)
 

@@ -52,7 +52,7 @@ def adamw(model: VideoModel, config: TrainConfig) -> AdamW:
 
 def _depths(model: VideoModel) -> dict[str, int]:
     """How many blocks of its extractor come between each parameter and the extractor's end, itself counted."""
-    found = {}
+    found: dict[str, int] = {}
     for prefix, module in model.extractors.items():
         if isinstance(module, Extractor):
             blocks = len(parameter_blocks(module))

@@ -49,7 +49,8 @@ def predict(stepper: Stepper, source: BatchSource, told: Callable[[int], None]) 
     parts = processes.gathered((rows, answers, targets))
     if not processes.alone:
         loss, weights = processes.sums([loss, weights])
-    said, true = (torch.cat([tensor for part in parts for tensor in part[place]]) for place in (1, 2))
+    said = torch.cat([tensor for part in parts for tensor in part[1]])
+    true = torch.cat([tensor for part in parts for tensor in part[2]])
     return Predictions(said, true, [row for part in parts for row in part[0]], loss / weights, scored(head, said, true))
 
 

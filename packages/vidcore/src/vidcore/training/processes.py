@@ -47,7 +47,7 @@ class Processes:
 
     def sums(self, values: Sequence[float | Tensor]) -> list[float]:
         """Each value summed over all processes."""
-        found = torch.stack(
+        found: Any = torch.stack(
             [torch.as_tensor(value, dtype=torch.float64, device=self._fabric.device) for value in values]
         )
         if not self.alone:

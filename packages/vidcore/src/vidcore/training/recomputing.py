@@ -49,7 +49,7 @@ def _recompute(block: nn.Module) -> None:
         contexts = functools.partial(_contexts, block)
         return checkpoint(plain, *args, use_reentrant=False, context_fn=contexts, **kwargs)
 
-    block.forward = forward  # type: ignore[method-assign]
+    block.forward = forward
 
 
 def _contexts(block: nn.Module) -> tuple[Any, Any]:

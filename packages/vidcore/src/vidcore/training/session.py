@@ -65,8 +65,8 @@ class Session:
 
     def trainer(self, **options: Any) -> Trainer:
         """A trainer of this run; ``options`` as those of ``Trainer``."""
-        shared = {"fabric": self.fabric, "progress": self.progress, "deadline": self.deadline}
-        own = {"wreck": self.run.wreck, "splits": self.splits, "callbacks": self.callbacks}
+        shared: dict[str, Any] = {"fabric": self.fabric, "progress": self.progress, "deadline": self.deadline}
+        own: dict[str, Any] = {"wreck": self.run.wreck, "splits": self.splits, "callbacks": self.callbacks}
         return Trainer(self.config.train, **shared, **own, **options)
 
     def sources(self, splits: Splits, trainer: Trainer) -> dict[str, BatchSource]:
