@@ -212,7 +212,7 @@ def _several(sampling: Sampling, clips: int) -> Sampling:
 
 def _averaged(answers: Predictions, looks: int, trainer: Trainer) -> Predictions:
     """One answer a video: the mean of those to its looks, which are neighbours."""
-    mean = answers.predictions.unflatten(0, (-1, looks)).mean(1)
+    mean = answers.predictions.reshape(-1, looks, *answers.predictions.shape[1:]).mean(1)
     targets = answers.targets[::looks]
     scores = scored(trainer.model.head, mean, targets)
     return Predictions(mean, targets, answers.rows[::looks], answers.loss, scores)

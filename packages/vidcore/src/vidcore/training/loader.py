@@ -66,7 +66,8 @@ class ClipDataset(Dataset[list[_Sample] | VidcoreError]):
             for clip in clips:
                 frames, target = clip.frames, self.targets[number]
                 if self.augment is not None and generator is not None:
-                    frames, target = self.augment(frames, generator, target)
+                    frames, mirrored = self.augment(frames, generator, target)
+                    target = target if mirrored is None else mirrored
                 looks = [views(self._any_size(frames, form), form, self.crops) for form in self.formats]
                 samples += [
                     _Sample(number, [view.contiguous() for view in look], clip.mask, target)
