@@ -98,10 +98,17 @@ class ShardWriter:
             OSError: As ``append``.
         """
         fds = self._open()
-        for fd, row in zip(fds, rows, strict=False):
-            write_at(fd, row, HEAD_BYTES + self.rows * len(row))
         line = entry + zlib.crc32(entry).to_bytes(4, "little")
-        write_at(fds[-1], line, HEAD_BYTES + self.rows * len(line))
+        try:
+            for fd, row in zip(fds, rows, strict=False):
+                write_at(fd, row, HEAD_BYTES + self.rows * len(row))
+            write_at(fds[-1], line, HEAD_BYTES + self.rows * len(line))
+        except OSError:
+            # A part of the row fills what was left of the disk, which the flush of the rows before it needs.
+            for fd, size in zip(fds, [*map(len, rows), len(line)], strict=True):
+                with suppress(OSError):
+                    os.ftruncate(fd, HEAD_BYTES + self.rows * size)
+            raise
         self.rows += 1
         key = entry[:KEY_BYTES]
         self.keys.append(key)
