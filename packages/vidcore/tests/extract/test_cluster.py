@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from importlib.util import find_spec
 
 import pytest
 from vidcore.data.manifest import Row, write_manifest
@@ -14,7 +15,8 @@ from vidcore.extract.cluster import extract_on_cluster
 from vidcore.extract.worker import ExtractionJob
 from vidcore.store import FeatureStore
 
-pytest.importorskip("ray")
+# Not importorskip: Ray reads its settings when it is imported, and the engine makes some before.
+pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
 
 TINY = {"width": 16, "depth": 1, "heads": 2, "size": 16, "patch": 8}
 
