@@ -18,7 +18,7 @@ FAILED_ROWS = 3
 _LISTED = 10
 
 
-class _Shard(click.ParamType):
+class _Shard(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.3 only
     name = "i/n"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:

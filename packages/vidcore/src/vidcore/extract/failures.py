@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,9 +44,7 @@ class FailureFile:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def update(
-        self, looked_at: Iterable[range | frozenset[int]], failed: Iterable[FailedRow], total: int | None
-    ) -> None:
+    def update(self, looked_at: Container[int], failed: Iterable[FailedRow], total: int | None) -> None:
         """Replace the lines of the rows ``looked_at`` by ``failed``; with ``total``, drop rows that are no more.
 
         Raises:
