@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import vidcore.store._index as index_module
+from vidcore.errors import StoreError
 from vidcore.store._index import KeyIndex
 from vidcore.store._npy import HEAD_BYTES, npy_head, npy_rows
 
@@ -45,6 +47,23 @@ def test_every_key_of_many_is_found():
     assert (index.row[at] == [*range(1000), *range(2000)]).all()
     assert (index.locate([generator.bytes(32).hex() for _ in range(100)]) == -1).all()
     assert KeyIndex([]).locate(keys[:2]).tolist() == [-1, -1]
+
+
+def test_keys_are_recalled_as_they_are_found(monkeypatch):
+    monkeypatch.setattr(index_module, "_REMEMBERED", 6)
+    keys = [np.random.default_rng(i).bytes(32).hex() for i in range(10)]
+    index = KeyIndex([FakeShard(keys[:9])])
+    searched = []
+    real = index.locate
+    monkeypatch.setattr(index, "locate", lambda keys: searched.append(1) or real(keys))
+    for asked, searches in [
+        (keys[:3], 1), (keys[2::-1], 1), (keys[1:2], 1), (keys[2:6], 2), (keys[:6], 2), (keys[3:10], 3), (keys[:1], 3),
+        (keys[6:9], 4), (keys[:1], 5), (keys[:1], 6),
+    ]:  # fmt: skip
+        assert index.recall(asked).tolist() == real(asked).tolist()
+        assert len(searched) == searches
+    with pytest.raises(StoreError, match="64 hexadecimal digits"):
+        index.recall([keys[0], [1]])
 
 
 @pytest.mark.parametrize("rows", [0, 1, 9, 10, 12345678901])

@@ -134,7 +134,7 @@ class Collection:
         Raises:
             StoreError: A key is missing, shapes differ in more than T, or the disk does not give it.
         """
-        return to_map(self.read_places(lambda: self.located(keys), keys.__getitem__, output))
+        return to_map(self.read_places(lambda: self.located(keys, again=True), keys.__getitem__, output))
 
     def select(self, keys: Sequence[str]) -> Selection:
         """The clips of ``keys`` under the numbers 0 to N - 1, for loops that read them again and again.
@@ -196,15 +196,19 @@ class Collection:
             )
         return ShardWriter(self.folder, layout)
 
-    def located(self, keys: Sequence[str]) -> NDArray[np.int64]:
+    def located(self, keys: Sequence[str], *, again: bool = False) -> NDArray[np.int64]:
         """Places of keys, valid until the next refresh that finds something new; for ``read_places``.
+
+        Args:
+            keys: (B,) fingerprints.
+            again: They are likely to be asked for again.
 
         Raises:
             StoreError: A key is missing.
         """
         if not len(keys):
             raise StoreError("reading needs at least one key")
-        at = self.index.locate(keys)
+        at = self.index.recall(keys) if again else self.index.locate(keys)
         if at.min() < 0:
             raise self._missing(keys, at)
         return at
