@@ -184,6 +184,15 @@ def test_extractors_of_any_size_take_videos_of_any_size(tmp_path: Path, make_vid
     assert key_size(stub().clip, 24) is None
 
 
+def test_names_that_are_no_text(tmp_path: Path, make_video: Any, stub: Any, run: Run) -> None:
+    name = os.fsdecode(b"caf\xe9.mkv")
+    video = make_video(tmp_path / "a.mkv", 1).rename(tmp_path / name)
+    (tmp_path / f"2{name}").touch()
+    report = run([Row(video), Row(tmp_path / f"2{name}")], {"s": stub()})
+    assert report.done == 1
+    assert FailureFile(tmp_path / "failures.csv").path.read_bytes().count(b"caf\xe9.mkv") == 1
+
+
 def test_shards_are_disjoint_and_whole(rows: list[Row], stub: Any, run: Run, decoded: list[str]) -> None:
     reports = [run(rows, {"s": stub()}, shard=(i, 3)) for i in range(3)]
     assert [report.done for report in reports] == [4, 3, 3]

@@ -82,6 +82,18 @@ def test_another_machine_is_dead_when_it_does_not_renew(tmp_path: Path) -> None:
         assert leases.acquire("new") == "held"
 
 
+def test_a_process_that_was_suspended_is_not_waited_for(tmp_path: Path) -> None:
+    with Leases(tmp_path / "l") as first, Leases(tmp_path / "l", stale_seconds=60) as second:
+        first.acquire("a")
+        lease = tmp_path / "l" / "a.lease"
+        when = lease.stat().st_mtime - 100
+        os.utime(lease, (when, when))
+        assert second.acquire("a") == "mine"
+        # Awake again, it must not drop what is another's now.
+        first.release("a")
+        assert lease.exists()
+
+
 def test_a_lease_that_was_cut_off_is_waited_for_and_then_taken(tmp_path: Path) -> None:
     lease = tmp_path / "l" / "a.lease"
     lease.parent.mkdir()

@@ -200,8 +200,10 @@ def _print(report: ExtractReport | ClusterReport, listed: Path) -> None:
     counts.append(click.style(f"{len(report.failures)} failed", fg="red" if report.failures else None))
     click.echo(f"{', '.join(counts)}, in {report.seconds:.1f} s")
     _print_rates(report)
+    from vidcore.extract.hashing import readable
+
     for failure in report.failures[:_LISTED]:
-        click.echo(f"failed: row {failure.row}: {failure.path}: {failure.stage}: {failure.reason}", err=True)
+        click.echo(f"failed: row {failure.row}: {readable(failure.path)}: {failure.stage}: {failure.reason}", err=True)
     if len(report.failures) > _LISTED:
         click.echo(f"and {len(report.failures) - _LISTED} more", err=True)
     if report.failures:

@@ -63,7 +63,7 @@ class FailureFile:
     def read(self) -> list[FailedRow]:
         """What it lists; nothing where it is not there or is not such a file."""
         try:
-            with self.path.open(encoding="utf-8", newline="") as file:
+            with self.path.open(encoding="utf-8", newline="", errors="surrogateescape") as file:
                 rows = list(csv.DictReader(file))
         except FileNotFoundError:
             return []

@@ -178,7 +178,12 @@ def hash_file(path: Path) -> FileHash | str:
 
 
 def _name(path: Path) -> str:
-    return os.path.abspath(path)  # noqa: PTH100 - resolve() would ask the disk about every part of every path
+    return readable(Path(os.path.abspath(path)))  # noqa: PTH100 - resolve() asks the disk about every part of it
+
+
+def readable(path: Path) -> str:
+    """A path as text that can be printed and stored: bytes of its name that are not UTF-8 are spelt out."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 # SQLite's integers are signed; some file systems number their files up to 2^64.

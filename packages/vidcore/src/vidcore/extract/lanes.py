@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vidcore.errors import ExtractionError, VidcoreError
 from vidcore.extract.batching import BatchQueue, BatchSizer
+from vidcore.extract.hashing import readable
 from vidcore.extract.identity import Keep, Precision, StoredType
 from vidcore.extract.jobs import ClipJob
 from vidcore.extract.progress import Meter
@@ -91,7 +92,8 @@ class Lanes:
         def work(extractors: Mapping[str, Extractor]) -> None:
             try:
                 torch.set_num_threads(self._threads)
-                with torch.inference_mode():
+                # Engines that are built at their first clip watch it change in place, which inference mode hides.
+                with torch.no_grad() if len(self._extractors) > 1 else torch.inference_mode():
                     while (batch := batches.take()) is not None:
                         with meter.timed("model"):
                             self._run(extractors, *batch, result, meter)
@@ -142,7 +144,7 @@ class Lanes:
         state.failed += 1
         if isinstance(trouble, torch.AcceleratorError) or (not state.done and state.failed >= _HOPELESS):
             raise ExtractionError(
-                f"{name} fails on every clip, last on {jobs[0].todo.row.video}: {_first_line(trouble)}"
+                f"{name} fails on every clip, last on {readable(jobs[0].todo.row.video)}: {_first_line(trouble)}"
             ) from trouble
         result(jobs[0], name, BadFeatures(_first_line(trouble)))
 

@@ -2,8 +2,9 @@
 
 A chunk is leased by creating a file that must not exist; the file says who holds it and its time stamp is renewed
 while that process lives. When the chunk is done a mark takes the lease's place, so that the others pass it over. A
-lease whose holder has died is taken over: on the same machine the process table tells, on another one a time stamp
-that was not renewed does. Time stamps are compared with each other, never with a local clock.
+lease whose holder has died is taken over: on the same machine the process table tells, on another one, or where the
+holder was suspended, a time stamp that was not renewed does. Time stamps
+are compared with each other, never with a local clock.
 
 Should two processes take over one lease within the same instant, a chunk is computed twice; the store keeps one.
 """
@@ -152,9 +153,8 @@ class Leases:
             idle = self._now() - file.stat().st_mtime
         except OSError:
             return True
-        if not holder:
-            return idle < self._stale_seconds
-        return is_live(holder, idle, self._stale_seconds)
+        # One that stands still is as good as dead, also on this machine: it was suspended.
+        return idle < self._stale_seconds and (not holder or is_live(holder, idle, self._stale_seconds))
 
     def _now(self) -> float:
         """The time by the clock that stamps the files."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from vidcore.errors import StoreError
 from vidcore.extract.batching import Gate
 from vidcore.extract.failures import FailedRow, FailureFile
+from vidcore.extract.hashing import readable
 from vidcore.extract.jobs import ClipJob
 from vidcore.extract.plan import Chunk, PlannedChunk
 from vidcore.extract.progress import Meter
@@ -155,7 +156,7 @@ class StoreWriter:
             elif answer is not None:
                 with self._meter.timed("write"):
                     writer = self._used.setdefault(name, self._writer_of(name))
-                    writer.put(todo.keys[name], answer, str(todo.row.video))
+                    writer.put(todo.keys[name], answer, readable(todo.row.video))
                 self.largest_record = max(self.largest_record, sum(record.data.nbytes for record in answer.values()))
         if job.waiting_for:
             return
