@@ -4,9 +4,13 @@ Ours is ``extractor(clip)``, from the preprocessed clip to feature maps with the
 library's own class, built by the library, called as its documentation does, its classifier replaced by nothing. Both
 have the same weights, and their results are compared before anything is timed.
 
+``--operators`` needs no quiet machine: it runs both on the meta device and prints what PyTorch is asked to compute on
+one side only, in elements of the results. What both compute alike costs both the same.
+
 Run: uv run python benchmarks/wrappers.py              every model, CPU only: some twenty minutes on one core
      uv run python benchmarks/wrappers.py --quick      one small model per library
      uv run python benchmarks/wrappers.py x3d/s timm/resnet50 --runs 15
+     uv run python benchmarks/wrappers.py --operators
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,12 +27,15 @@ import torch
 import vidcore
 from paired import measure, pair
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from vidcore.extractors import Extractor
 from vidcore.features import FeatureMap
 
 TARGET = 0.02
 _LEAST_SECONDS = 0.4
 """Of one timing: small models run several times in it."""
+_NEGLIGIBLE = 5e-5
+"""Share of elements not worth a word: the times of the steps are less, for every model."""
 
 Call = Callable[[Tensor], Tensor]
 
@@ -192,46 +199,82 @@ PEERS: dict[str, Peer] = {
 }
 
 
-def compare(name: str, peer: Peer, runs: int) -> str:
-    """One row of the table."""
-    torch.manual_seed(0)
+def _sides(name: str, peer: Peer) -> tuple[Extractor, Call, Tensor]:
+    """Ours and the library's with the same weights, and a clip for both."""
     extractor = vidcore.create(name, **peer.options)
     model, call = peer.build(extractor)
-    own = {key.removeprefix("network."): value for key, value in extractor.state_dict().items()}
-    model.load_state_dict(own)
+    model.load_state_dict({key.removeprefix("network."): value for key, value in extractor.state_dict().items()})
     model.eval()
-    frames = peer.frames or extractor.clip.frames
-    video = torch.randint(0, 256, (1, frames, 3, *(extractor.clip.size or (224, 224))), dtype=torch.uint8)
-    clip = extractor.preprocess(video)
-    output = extractor.output_names[0]
+    frames = peer.frames or extractor.clip.frames or 16
+    video = torch.zeros(1, frames, 3, *(extractor.clip.size or (224, 224)), dtype=torch.uint8)
+    return extractor, call, extractor.preprocess(video if video.is_meta else video.random_(0, 256))
+
+
+def time_both(name: str, peer: Peer, runs: int) -> str:
+    """One row of the table of times."""
+    torch.manual_seed(0)
+    extractor, call, clip = _sides(name, peer)
     with torch.inference_mode():
         expected = call(clip)
-        error = float((peer.ours(extractor(clip)[output]) - expected).norm() / expected.norm())
+        error = float((peer.ours(extractor(clip)[extractor.output_names[0]]) - expected).norm() / expected.norm())
         if not error < 1e-4:
             raise SystemExit(f"{name}: ours and the library's differ by {error:.1e}; there is nothing to time")
         loops = max(round(_LEAST_SECONDS / measure(lambda: call(clip)).cpu_seconds), 1)
         result = pair(
             lambda: [extractor(clip) for _ in range(loops)], lambda: [call(clip) for _ in range(loops)], runs=runs
         )
-    over = sorted(
-        ours.cpu_seconds / theirs.cpu_seconds - 1 for ours, theirs in zip(result.ours, result.peer, strict=True)
-    )
-    low, _, high = statistics.quantiles(over, n=4)
-    middle = statistics.median(over)
-    ours, theirs = (
-        statistics.median(c.cpu_seconds for c in costs) / loops * 1e3 for costs in (result.ours, result.peer)
-    )
-    verdict = "" if middle <= TARGET else f"  above {TARGET:.0%}"
+    pairs = list(zip(result.ours, result.peer, strict=True))
+    low, middle, high = statistics.quantiles([ours.cpu_seconds / peer.cpu_seconds - 1 for ours, peer in pairs], n=4)
+    ours, theirs = ([cost.cpu_seconds / loops * 1e3 for cost in costs] for costs in (result.ours, result.peer))
     return (
-        f"{name:<36}{frames:>3} x {clip.shape[-2]}x{clip.shape[-1]:<5}{ours:>10.1f}{theirs:>10.1f}"
-        f"{middle:>+9.1%}  ({low:+.1%} to {high:+.1%}){error:>10.0e}{verdict}"
+        f"{name:<36}{clip.shape[2]:>3} x {clip.shape[-2]}x{clip.shape[-1]:<5}"
+        f"{statistics.median(ours):>10.1f}{statistics.median(theirs):>10.1f}{middle:>+10.1%}"
+        f"  {f'({low:+.1%} to {high:+.1%})':<23}{min(ours) / min(theirs) - 1:>+8.1%}{error:>9.0e}"
+        f"{'' if middle <= TARGET else f'  above {TARGET:.0%}'}"
     )
+
+
+class _Operators(TorchDispatchMode):
+    """Counts the elements that each operator gives; views compute nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elements: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        first = found[0] if isinstance(found, (tuple, list)) else found
+        if isinstance(first, Tensor) and not func.is_view and func.overloadpacket.__name__ != "_unsafe_view":
+            # In place or not is the same work.
+            self.elements[func.overloadpacket.__name__.rstrip("_")] += first.numel()
+        return found
+
+
+def count_both(name: str, peer: Peer) -> str:
+    """One line: operators of which one side runs more."""
+    with torch.device("meta"), torch.no_grad():
+        extractor, call, clip = _sides(name, peer)
+        # What the first call prepares once (SlowFast's pathways) is not counted.
+        call(clip)
+        with _Operators() as ours:
+            extractor(clip)
+        with _Operators() as theirs:
+            call(clip)
+    total = sum(theirs.elements.values())
+    more, less = ours.elements - theirs.elements, theirs.elements - ours.elements
+
+    def listed(counts: Counter[str]) -> str:
+        large = [(operator, count / total) for operator, count in counts.most_common() if count / total >= _NEGLIGIBLE]
+        return ", ".join(f"{operator} {share:.2%}" for operator, share in large) or "-"
+
+    return f"{name:<36}{total / 1e6:>8.0f} M   ours: {listed(more)};   library: {listed(less)}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="extractors; default: all of the table")
     parser.add_argument("--quick", action="store_true", help="one small model per library")
+    parser.add_argument("--operators", action="store_true", help="compare what is computed, not the time it takes")
     parser.add_argument("--runs", type=int, default=9)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
@@ -242,13 +285,23 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     # Nothing is looked up: every model is built from its description.
     os.environ["HF_HUB_OFFLINE"] = "1"
+    if arguments.operators:
+        print(
+            f"elements the library computes for one clip; what one side alone computes, where above {_NEGLIGIBLE:.3%}:"
+        )
+        for name in names:
+            print(count_both(name, PEERS[name]), flush=True)
+        return
     print(
         f"{arguments.threads} thread(s), {arguments.runs} runs in turn; CPU milliseconds of a clip; ours / theirs - 1:"
     )
-    print(f"{'':<36}{'clip':<15}{'ours':>10}{'library':>10}{'overhead':>9}  (middle half of runs){'differ':>8}")
+    print(
+        f"{'':<36}{'clip':<15}{'ours':>10}{'library':>10}{'overhead':>10}  {'(middle half of runs)':<23}"
+        f"{'of best':>8}{'differ':>9}"
+    )
     for name in names:
-        print(compare(name, PEERS[name], arguments.runs), flush=True)
+        print(time_both(name, PEERS[name], arguments.runs), flush=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
