@@ -66,7 +66,9 @@ def test_more_folds_than_videos_of_a_class(refused):
     assert "5 folds that share none need at least 5: add videos from others, or ask for fewer folds" in message
 
 
-def test_features_that_are_not_finite(tiny_config, monkeypatch):
+def test_features_that_are_not_finite(tiny_config, monkeypatch, tmp_path):
+    # A store of its own: another test may have left good features of these clips in the one all share.
+    monkeypatch.setenv("VIDCORE_CACHE", str(tmp_path / "cache"))
     before = PatchTransformer.forward
 
     def forward(self, clip):
