@@ -54,7 +54,8 @@ class Layers(Extractor):
 
     @property
     def blocks(self):
-        return [self.embed, *self.layers]
+        # A norm that is named among them is no block.
+        return [self.embed, *self.layers, self.final]
 
     def forward(self, clip):
         x = self.embed(clip.mean((2, 3, 4))) * self.scale

@@ -10,8 +10,11 @@ from vidcore.extractors.base import Extractor
 
 
 def parameter_blocks(extractor: Extractor) -> list[nn.Module]:
-    """``extractor.blocks`` without those that have no parameters."""
-    return [block for block in extractor.blocks if any(True for _ in block.parameters())]
+    """``extractor.blocks`` without parts that have no parameters or are but a norm.
+
+    A final norm is no block: to train the last block is to train what comes after it as well.
+    """
+    return [block for block in extractor.blocks if any(True for _ in block.parameters()) and not _is_norm(block)]
 
 
 def block_places(extractor: Extractor) -> dict[str, int]:
@@ -61,6 +64,10 @@ def untrained_modules(extractor: Extractor) -> list[nn.Module]:
 def normalisers(extractor: Extractor) -> list[nn.Module]:
     """The layers that keep running statistics."""
     return [module for module in extractor.modules() if isinstance(module, _NormBase)]
+
+
+def _is_norm(module: nn.Module) -> bool:
+    return isinstance(module, (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, _NormBase))
 
 
 def _collect(module: nn.Module, found: list[nn.Module]) -> None:
