@@ -161,11 +161,18 @@ def cpu_seconds() -> float:
 
 
 def engine_way(rows: list[Any], extractors: dict[str, Any], frames: int, runtime: str) -> Callable[[Path], None]:
+    """The engine with its extractors built, as those of the peers are; its decoding processes start in every run."""
     from vidcore.data.sampling import Sampling
-    from vidcore.extract import extract
+    from vidcore.extract.api import replicas
+    from vidcore.extract.engine import Engine
+    from vidcore.store import FeatureStore
+
+    fast = replicas(extractors, runtime, frames, None, None)  # type: ignore[arg-type]
 
     def run(folder: Path) -> None:
-        report = extract(rows, extractors, folder, Sampling("uniform", frames), runtime=runtime)  # type: ignore[arg-type]
+        store = FeatureStore.open(folder, write=True)
+        with Engine(extractors, store, Sampling("uniform", frames), replicas=fast) as engine:
+            report = engine.run(rows)
         assert report.done == len(rows), report
 
     return run
