@@ -27,5 +27,5 @@ def test_a_search_prints_trials_what_mattered_and_the_report(brightness, tmp_pat
 
 
 def test_a_space_that_is_none_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="key=low..high"):
+    with pytest.raises(ConfigError, match=r"key=low\.\.high"):
         CliRunner().invoke(vidcore, ["tune", "--out", str(tmp_path), "--search", "lr"], catch_exceptions=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from vidcore.runtime import _choose
+from vidcore.runtime import _job as _job_module
 from vidcore.runtime._candidates import Candidate
 from vidcore.runtime._choose import Chooser
 from vidcore.runtime._job import CannotRunError, Engine, Job
@@ -171,3 +173,23 @@ def test_each_is_timed_in_turn() -> None:
     assert order[:4] == ["a", "b", "a", "b"]
     assert set(found) == {"a", "b"}
     assert all(0 <= value < 5 for value in found.values())
+
+
+def test_a_cache_that_cannot_be_written_costs_only_the_memory(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (own_cache / "file").write_text("")
+    monkeypatch.setenv("VIDCORE_CACHE", str(own_cache / "file"))
+    monkeypatch.setattr(tempfile, "mkdtemp", lambda prefix: str(own_cache))
+    choice = _chooser({"quick": _kept("quick", 2.0, [])}).choose()
+    assert choice is not None
+    assert choice.name == "quick"
+    assert "the cache cannot be written" in caplog.text
+
+
+def test_what_does_not_fit_in_memory_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = Job(nn.Linear(1024, 256, bias=False), CLIP, CLIP, threads=1)
+    job.require_memory()
+    monkeypatch.setattr(_job_module, "_free_bytes", lambda: 2 * 2**20)
+    with pytest.raises(CannotRunError, match=r"needs about 0\.0 GiB of memory; 0\.0 GiB are free"):
+        job.require_memory()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 import sys
@@ -12,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vidcore.cli._table import echo_table
-from vidcore.errors import ConfigError, VidcoreError
+from vidcore.errors import ConfigError, DataError, VidcoreError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from vidcore.analysis.efficiency import Efficiency, Spread
+    from vidcore.data.manifest import Row
     from vidcore.extractors.base import Extractor
 
 _CALIBRATION_VIDEOS = 32
+_PROBE_VIDEOS = 100
 
 
 class _Size(click.ParamType[tuple[int, int]]):
@@ -80,6 +81,9 @@ def benchmark(
         click.echo(json.dumps({"measured": [one.as_dict() for one in found], "failed": failed}, indent=2))
     else:
         _echo(found, errors)
+    if choices["precision"] == "int8" and calibration is not None and not as_json:
+        for one in found:
+            _echo_probe_cost(one.name, place, calibration, choices)
     context.exit(1 if errors else 0)
 
 
@@ -92,7 +96,16 @@ def _measure(name: str, device: str, calibration: Path | None, choices: dict[str
     return measure(extractor, calibration=clips, **choices)
 
 
-def _videos(source: Path, extractor: Extractor, frames: int | None, size: tuple[int, int] | None) -> list[Tensor]:
+def _videos(
+    source: Path, extractor: Extractor, frames: int | None, size: tuple[int, int] | None, *, calibration: bool = True
+) -> list[Tensor]:
+    """The calibration videos, spread over ``source``; or others of it, to test with."""
+    return [video for _, video in _rows_and_videos(source, extractor, frames, size, calibration=calibration)]
+
+
+def _rows_and_videos(
+    source: Path, extractor: Extractor, frames: int | None, size: tuple[int, int] | None, *, calibration: bool
+) -> list[tuple[Row, Tensor]]:
     from vidcore.analysis.efficiency import video_shape
     from vidcore.catalog import ClipFormat
     from vidcore.data.clips import read_clip
@@ -101,9 +114,42 @@ def _videos(source: Path, extractor: Extractor, frames: int | None, size: tuple[
     from vidcore.preprocess import fit_frames
 
     frames, size = video_shape(extractor, frames, size)
-    rows = itertools.islice(read_source(source, labels=False), _CALIBRATION_VIDEOS)
-    videos = [read_clip(row, Sampling(frames=frames)).frames for row in rows]
-    return [fit_frames(video, ClipFormat(size=size)) for video in videos]
+    rows = list(read_source(source, labels=False))
+    # Rows of a folder are sorted by class: every k-th one, so that all classes are seen.
+    taken = rows[:: max(1, len(rows) // _CALIBRATION_VIDEOS)][:_CALIBRATION_VIDEOS]
+    if not calibration:
+        known = {id(row) for row in taken}
+        others = [row for row in rows if id(row) not in known]
+        taken = others[:: max(1, len(others) // _PROBE_VIDEOS)][:_PROBE_VIDEOS]
+    clips = [(row, read_clip(row, Sampling(frames=frames)).frames) for row in taken]
+    return [(row, fit_frames(video, ClipFormat(size=size))) for row, video in clips]
+
+
+def _echo_probe_cost(name: str, device: str, source: Path, choices: dict[str, Any]) -> None:
+    """What int8 costs a linear probe, on videos of the calibration data that were not used to calibrate."""
+    from vidcore.analysis.probe import probe_cost
+    from vidcore.assemble import create
+    from vidcore.runtime import accelerate
+
+    plain = create(name).to(device)
+    frames, size = choices["frames"], choices["size"]
+    tested = _rows_and_videos(source, plain, frames, size, calibration=False)
+    labels = [row.label for row, _ in tested]
+    if not tested or None in labels:
+        click.echo(f"{name}: what int8 costs a probe is not measured: {source} has no labelled videos besides")
+        return
+    calibration = _videos(source, plain, frames, size)
+    quantised = accelerate(plain, choices["runtime"], precision="int8", calibration=calibration)
+    videos, groups = [video for _, video in tested], [row.group for row, _ in tested]
+    try:
+        cost = probe_cost(plain, quantised, videos, [str(label) for label in labels], groups)
+    except DataError as exc:
+        click.echo(f"{name}: what int8 costs a probe is not measured: {exc}")
+        return
+    click.echo(
+        f"{name}: a linear probe answers {cost.other:.1%} right from int8 features, {cost.reference:.1%} from float32; "
+        f"{cost.changed} of {cost.clips} answers differ ({cost.folds}-fold cross-validation)"
+    )
 
 
 def _device(asked: str) -> str:

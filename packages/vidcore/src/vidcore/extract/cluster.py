@@ -123,7 +123,8 @@ def extract_on_cluster(
         if not was_running:
             ray.shutdown()
     if failures is not None:
-        FailureFile(failures).update([range(tasks[-1]["first"] + tasks[-1]["rows"])], failed, None)
+        every = range(tasks[-1]["first"] + tasks[-1]["rows"])
+        FailureFile(failures).update(every, failed, None)
     return ClusterReport(done, present, tuple(failed), time.perf_counter() - started, len(processes))
 
 

@@ -26,9 +26,9 @@ def add_lora(extractor: Extractor, options: LoraOptions, stream: str) -> None:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as exc:
         raise ConfigError("low-rank adapters need peft: pip install 'vidcore[lora]'") from exc
-    settings: Any = LoraConfig(
-        r=options.rank, lora_alpha=options.alpha, lora_dropout=options.dropout, target_modules=targets
-    )
+    # PEFT divides alpha by the rank; its own annotation says int.
+    alpha: Any = options.alpha
+    settings: Any = LoraConfig(r=options.rank, lora_alpha=alpha, lora_dropout=options.dropout, target_modules=targets)
     inject_adapter_in_model(settings, extractor)
 
 

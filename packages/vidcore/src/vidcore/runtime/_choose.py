@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from vidcore.runtime._candidates import Candidate
 from vidcore.runtime._job import CONVERSION_ERRORS, CannotRunError, Engine, Job, first_line
@@ -40,6 +41,7 @@ class Chooser:
     ) -> None:
         self._request, self._candidates, self._job, self._memory = request, candidates, job, memory
         self._tolerance = tolerance
+        self._reports: dict[str, CandidateReport] = {}
 
     def choose(self) -> Choice | None:
         """The remembered engine where it still agrees with eager, else the fastest that does; None: none can run."""
@@ -52,7 +54,7 @@ class Chooser:
 
     def _recalled(self) -> Choice | None:
         record = self._memory.recall(self._request)
-        name = record["chosen"] if record else None
+        name: Any = record["chosen"] if record else None
         if record is None or name not in self._candidates:
             return None
         try:
@@ -70,7 +72,6 @@ class Chooser:
         return Choice(name, engine, apart, tuple(CandidateReport(**report) for report in record["candidates"]), True)
 
     def _compared(self) -> Choice | None:
-        self._reports: dict[str, CandidateReport] = {}
         engines: dict[str, Engine] = {}
         kept = {name for name in self._candidates if self._path(name).exists()}
         for name in self._candidates:
@@ -120,8 +121,11 @@ class Chooser:
 
     def _built(self, name: str) -> Engine:
         path = self._path(name)
-        with self._memory.replacing(path) as temporary:
-            return self._candidates[name].build(self._job, temporary)
+        try:
+            with self._memory.replacing(path) as temporary:
+                return self._candidates[name].build(self._job, temporary)
+        except OSError as exc:
+            raise CannotRunError(f"it cannot be kept: {first_line(exc)}") from exc
 
     def _apart(self, engine: Engine) -> float:
         try:

@@ -30,6 +30,9 @@ def build(job: Job, path: Path) -> Engine:
     Raises:
         CannotRunError: the graph cannot be exported or compiled (a C++ compiler is needed).
     """
+    import torch._inductor
+
+    job.require_memory()
     program = job.program
     try:
         with torch.no_grad(), _inductor_cache():
@@ -61,6 +64,8 @@ def load(job: Job, path: Path) -> Engine:
     Raises:
         CannotRunError: the file is not a compiled network of this version.
     """
+    import torch._inductor
+
     try:
         compiled = torch._inductor.aoti_load_package(str(path))
     except CONVERSION_ERRORS as exc:

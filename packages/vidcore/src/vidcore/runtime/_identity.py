@@ -66,7 +66,8 @@ def tensors_digest(tensors: Iterable[Tensor], found: Any = None) -> str:
         found.update(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
         plain = tensor.detach().cpu().contiguous().flatten()
         if plain.numel():
-            found.update(memoryview(plain.view(torch.uint8).numpy()))
+            content: Any = plain.view(torch.uint8).numpy()
+            found.update(memoryview(content))
     return str(found.hexdigest())
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch._inductor.constant_folding import constant_fold
-from torch.export import ExportedProgram
 
 from vidcore.extractors.base import Extractor
 from vidcore.runtime._clip import rebuild
+from vidcore.runtime._constants import fold_constants
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
 
 Engine: TypeAlias = Callable[[list[Tensor]], list[Tensor]]
 """The flat tensors of a clip -> ``data`` of each map, in the order of the extractor's outputs."""
@@ -34,7 +37,6 @@ CONVERSION_ERRORS = (
     ArithmeticError,
     ImportError,
     OSError,
-    torch._dynamo.exc.TorchDynamoException,
 )
 
 
@@ -68,6 +70,17 @@ class Job:
         """Whether it runs on the CPU."""
         return self.inputs[0].device.type == "cpu"
 
+    def require_memory(self) -> None:
+        """Refuse where compiling would not fit: frozen weights, their packed form and the file are in memory at once.
+
+        Raises:
+            CannotRunError: less than three times the weights is free.
+        """
+        free = _free_bytes()
+        needed = 3 * sum(p.numel() * p.element_size() for p in self.network.parameters())
+        if free is not None and free < needed:
+            raise CannotRunError(f"needs about {needed / 2**30:.1f} GiB of memory; {free / 2**30:.1f} GiB are free")
+
     @cached_property
     def program(self) -> ExportedProgram:
         """The graph of the network for exactly these shapes.
@@ -75,6 +88,8 @@ class Job:
         Raises:
             CannotRunError: it cannot be exported.
         """
+        import torch.export
+
         try:
             with torch.no_grad():
                 return torch.export.export(self.network, tuple(self.inputs))
@@ -83,18 +98,29 @@ class Job:
 
     @cached_property
     def folded_program(self) -> ExportedProgram:
-        """The same graph with everything computed from weights alone replaced by its value.
+        """The same graph with everything that does not depend on its input computed.
 
         Raises:
-            CannotRunError: it cannot be exported or folded.
+            CannotRunError: it cannot be exported.
         """
+        import torch.export
+
         graph = self.program.module(check_guards=False)
         try:
             with torch.no_grad():
-                constant_fold(graph)
-                return torch.export.export(graph, tuple(self.inputs))
+                return torch.export.export(graph, tuple(self.inputs)) if fold_constants(graph) else self.program
         except CONVERSION_ERRORS as exc:
-            raise CannotRunError(f"its graph cannot be folded: {first_line(exc)}") from exc
+            raise CannotRunError(f"its constants cannot be folded: {first_line(exc)}") from exc
+
+
+def _free_bytes() -> int | None:
+    """Memory that is free or can be freed; ``None`` where the system does not say so the Linux way."""
+    described = Path("/proc/meminfo")
+    if described.is_file():
+        for line in described.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return None
 
 
 def first_line(exc: BaseException) -> str:

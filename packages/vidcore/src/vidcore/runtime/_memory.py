@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,8 @@ from filelock import FileLock
 
 from vidcore.cache import cache_dir
 from vidcore.runtime._identity import digest
+
+log = logging.getLogger(__name__)
 
 
 class Memory:
@@ -26,7 +30,12 @@ class Memory:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """One process at a time: a second one waits and then finds what the first one made."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            # Nothing is remembered then; what was asked for still runs.
+            self.folder = Path(tempfile.mkdtemp(prefix="vidcore-runtimes-"))
+            log.warning("the cache cannot be written (%s); engines go to %s", exc, self.folder)
         with FileLock(self.folder / "lock"):
             yield
 

@@ -43,15 +43,11 @@ def convert(job: Job) -> Any:
         raise CannotRunError("openvino runs on the CPU only")
     if find_spec("openvino") is None:
         raise CannotRunError(MISSING)
+    job.require_memory()
     import openvino
-    from openvino.frontend import OpConversionFailure
 
     try:
-        try:
-            model = openvino.convert_model(job.program)
-        except OpConversionFailure:
-            # Often an operation on weights alone (position embeddings brought to the clip's grid).
-            model = openvino.convert_model(job.folded_program)
+        model = openvino.convert_model(job.folded_program)
         model.reshape({index: list(tensor.shape) for index, tensor in enumerate(job.inputs)})
     except _errors() as exc:
         raise CannotRunError(f"openvino cannot convert it: {_cause(exc)}") from exc
@@ -64,7 +60,7 @@ def compile_model(model: Any, job: Job, path: Path) -> Engine:
 
     try:
         compiled = openvino.Core().compile_model(model, "CPU", _options(job))
-        path.write_bytes(compiled.export_model().getvalue())
+        path.write_bytes(compiled.export_model().getbuffer())
     except _errors() as exc:
         raise CannotRunError(f"openvino cannot compile it: {_cause(exc)}") from exc
     return _engine(compiled)

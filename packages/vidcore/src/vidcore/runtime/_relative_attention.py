@@ -103,5 +103,5 @@ def use_relative_attention(root: nn.Module) -> bool:
     # A subclass may compute something else.
     names = [name for name, module in root.named_modules() if type(module) is MultiscaleAttention]
     for name in names:
-        replace(root, name, RelativeAttention(root.get_submodule(name)))  # type: ignore[arg-type]
+        replace(root, name, RelativeAttention(root.get_submodule(name)))
     return bool(names)

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vidcore.errors import ShapeError
 from vidcore.extractors.base import Extractor
 from vidcore.preprocess import plan_windows
 
@@ -27,7 +28,11 @@ def made_clip(extractor: Extractor, frames: int | None, size: tuple[int, int] | 
     video = made_video(batch, frames, size)
     first = next(extractor.parameters(), None)
     window = plan_windows(frames, extractor.clip)[0]
-    return extractor.preprocess(window.take(video if first is None else video.to(first.device)))
+    try:
+        return extractor.preprocess(window.take(video if first is None else video.to(first.device)))
+    except ShapeError:
+        # Built for other channels than RGB.
+        return None
 
 
 def made_video(batch: int, frames: int, size: tuple[int, int], seed: int = 0) -> Tensor:
@@ -36,4 +41,4 @@ def made_video(batch: int, frames: int, size: tuple[int, int], seed: int = 0) ->
     cells = torch.rand(batch * frames, 3, 4, 4, generator=generator)
     pattern = F.interpolate(cells, size, mode="bilinear", align_corners=True)
     grain = torch.rand(pattern.shape, generator=generator)
-    return (255 * (0.9 * pattern + 0.1 * grain)).to(torch.uint8).unflatten(0, (batch, frames))
+    return (255 * (0.9 * pattern + 0.1 * grain)).to(torch.uint8).reshape(batch, frames, 3, *size)

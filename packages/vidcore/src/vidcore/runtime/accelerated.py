@@ -149,7 +149,7 @@ class Accelerated(Extractor):
         with self._lock:
             prepared = prepare(self.eager, clip, self._request)
             self._engines.setdefault(wanted, []).append(prepared)
-            self._latest = prepared.report
+            self._latest: RuntimeReport | None = prepared.report
 
     def _stand_in(self) -> Extractor:
         """The extractor with this forward: its own methods around the engine."""
@@ -159,12 +159,12 @@ class Accelerated(Extractor):
 
     def _forget(self) -> None:
         self._engines: dict[Signature, list[Prepared]] = {}
-        self._latest: RuntimeReport | None = None
+        self._latest = None
 
     def _apply(self, *arguments: Any, **options: Any) -> Accelerated:
         # Moved or cast: engines are of the place they were built for.
         self._forget()
-        super()._apply(*arguments, **options)
+        super()._apply(*arguments, **options)  # type: ignore[no-untyped-call]
         return self
 
 

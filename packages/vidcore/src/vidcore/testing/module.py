@@ -130,7 +130,7 @@ class ModuleConformance(VariationConformance):
                 weight = torch.randn(tensor.shape, generator=generator).to(tensor)
                 total = total + (tensor * weight).sum() / tensor.numel() ** 0.5
         if total.requires_grad:
-            total.backward()  # type: ignore[no-untyped-call]
+            total.backward()
         wanted = {name: p for name, p in module.named_parameters() if p.requires_grad}
         unreached = [name for name, p in wanted.items() if p.grad is None or not bool(p.grad.any())]
         if unreached:

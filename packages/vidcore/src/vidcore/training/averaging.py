@@ -30,7 +30,7 @@ class WeightAverage:
     def update(self, updates: int) -> None:
         """After the update with this number, counted from 1."""
         decay = min(self.decay, (1 + updates) / (10 + updates))
-        average: Any = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        average: Any = get_ema_multi_avg_fn(decay)
         average(list(self._mean.values()), list(self._live.values()), updates)
 
     @contextmanager

@@ -44,7 +44,7 @@ def describe_environment(config: RunConfig, registry: Registry, device: torch.de
         "platform": platform.platform(),
         "device": device_name(device),
         "cuda": torch.version.cuda,
-        "cudnn": torch.backends.cudnn.version() if torch.cuda.is_available() else None,  # type: ignore[no-untyped-call]
+        "cudnn": torch.backends.cudnn.version() if torch.cuda.is_available() else None,
     }
 
 

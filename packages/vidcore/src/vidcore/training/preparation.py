@@ -14,7 +14,7 @@ from vidcore.data.datasets import open_source
 from vidcore.data.inspect import DataReport, inspect_source
 from vidcore.data.manifest import SPLITS, Row, read_source, write_manifest
 from vidcore.data.splits import Splits, fold_splits, split_rows
-from vidcore.data.targets import LABEL, Targets, targets_for
+from vidcore.data.targets import Targets, targets_for
 from vidcore.heads.base import TargetInfo
 from vidcore.training.contents import OpenedData, opened
 from vidcore.training.files import replacing
@@ -227,8 +227,7 @@ def _reads_labels(config: RunConfig, registry: Registry) -> bool:
     """Whether the head's targets are the manifest's labels, so that every row must have one."""
     spec = registry.get(HeadSpec, config.head.name)
     options = component_config(spec, config.head.options)
-    columns = getattr(options, "columns", (getattr(options, "column", LABEL),))
-    return spec.targets in ("class", "multilabel") and LABEL in columns
+    return spec.targets in ("class", "multilabel") and getattr(options, "column", "label") == "label"
 
 
 def _together(rows: list[Row], report: DataReport) -> list[Row]:

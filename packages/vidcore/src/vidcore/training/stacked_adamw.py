@@ -54,7 +54,7 @@ class StackedAdamW:
         if rows is not None:
             gradient, facts = gradient[rows], facts[rows]
             values, mean, square = values[rows], mean[rows], square[rows]
-        norm = torch.linalg.vector_norm(gradient, dim=1)
+        norm: Tensor = torch.linalg.vector_norm(gradient, dim=1)
         if self._clip_norm is not None:
             gradient.mul_((self._clip_norm / (norm + 1e-6)).clamp_(max=1.0)[:, None])
         kept, size, correction = facts.to(values.dtype).split(1, 1)

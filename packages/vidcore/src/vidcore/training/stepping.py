@@ -190,6 +190,6 @@ class Stepper:
 
 def _can_rehearse(fabric: Fabric) -> bool:
     """Whether a forward asks nothing of other processes, which sharded models do."""
-    from lightning_fabric.strategies import DDPStrategy
+    from lightning_fabric.strategies.ddp import DDPStrategy
 
     return isinstance(fabric.strategy, DDPStrategy)

@@ -280,4 +280,5 @@ def _whole(folder: Path, where: str) -> Path:
 
 
 def _targets(data: Mapping[str, Any]) -> TargetInfo:
-    return TargetInfo(**{name: tuple(value) if isinstance(value, list) else value for name, value in data.items()})
+    plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+    return TargetInfo(**plain)

@@ -118,8 +118,8 @@ def base_config(
     """
     started: dict[str, Any] = {"train": {"folds": FOLDS, "refit": False} | _section(file, "train")}
     if file is None and before is not None:
-        started = before.model_dump(mode="json", include={"data", "train"})
-    tree = {name: {**started.get(name, {}), **given.get(name, {})} for name in ("data", "train")}
+        started = before.model_dump(mode="json", include={"augment", "data", "train"})
+    tree = {name: {**started.get(name, {}), **given.get(name, {})} for name in ("augment", "data", "train")}
     config = build_run_config(file, tree, overrides)
     source, data = Path(config.data.source), config.data
     return config.model_copy(

@@ -93,7 +93,7 @@ def slices(trials: list[dict[str, Any]], shares: Mapping[str, float], metric: st
     for axes, name in zip(np.atleast_1d(figure.subplots(1, len(names), sharey=True)), names, strict=True):
         points = [(t["values"][name], t["score"]) for t in trials if name in t["values"]]
         numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value, _ in points)
-        values = [value if numbers else str(value) for value, _ in points]
+        values: list[Any] = [value if numbers else str(value) for value, _ in points]
         axes.scatter(values, [score for _, score in points], s=16)
         if numbers and min(values) > 0 and max(values) / min(values) > 20:
             axes.set_xscale("log")

@@ -310,7 +310,7 @@ def _optuna() -> Any:
 
 def _open_study(
     optuna: Any, out: Path, space: Mapping[str, Space], sampler: Sampler, config: RunConfig, prune: bool, lower: bool
-) -> optuna.Study:
+) -> Any:
     known = out / "space.json"
     stated = {"sampler": sampler, "space": {key: str(values) for key, values in space.items()}}
     if known.exists() and read_json(known) != stated:
@@ -321,7 +321,7 @@ def _open_study(
     seed = config.train.seed
     chosen = optuna.samplers.TPESampler(seed=seed, n_startup_trials=_STARTUP_TRIALS)
     pruner = optuna.pruners.MedianPruner(_STARTUP_TRIALS, n_warmup_steps=1) if prune else optuna.pruners.NopPruner()
-    study: optuna.Study = optuna.create_study(
+    study = optuna.create_study(
         storage=f"sqlite:///{out / 'study.db'}",
         study_name="vidcore",
         sampler=chosen,
