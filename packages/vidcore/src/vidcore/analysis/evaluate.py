@@ -130,6 +130,12 @@ def _own_rows(run: RunFolder, split: str) -> tuple[str, list[Row]]:
     chosen = [row for row in rows if row.split == split]
     if not chosen:
         there = ", ".join(sorted({str(row.split) for row in rows}))
+        if run.folds.exists():
+            raise RunError(
+                f"{run.root} was cross-validated and kept no {split} rows: the models of its folds tested every row, see "
+                f"its report\n  measure the model that is shipped on other data with --data, or on these rows with "
+                "--split train"
+            )
         raise RunError(f"{run.root} has no split {split!r}; it has: {there}\n  choose one with --split")
     return f"{split} split of the run", chosen
 

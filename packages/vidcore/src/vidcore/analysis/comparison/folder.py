@@ -36,7 +36,7 @@ class Base:
     @property
     def tree(self) -> dict[str, Any]:
         """The sections of a run configuration that the rows share."""
-        return self.config.model_dump(mode="json", include={"data", "train"})
+        return self.config.model_dump(mode="json", include={"augment", "data", "train"})
 
     def in_words(self) -> str:
         """The common ground in one line."""
