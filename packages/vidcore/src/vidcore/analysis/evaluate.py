@@ -132,9 +132,8 @@ def _own_rows(run: RunFolder, split: str) -> tuple[str, list[Row]]:
         there = ", ".join(sorted({str(row.split) for row in rows}))
         if run.folds.exists():
             raise RunError(
-                f"{run.root} was cross-validated and kept no {split} rows: the models of its folds tested every row, see "
-                f"its report\n  measure the model that is shipped on other data with --data, or on these rows with "
-                "--split train"
+                f"{run.root} was cross-validated and kept no {split} rows: the models of its folds tested every row\n"
+                "  see its report; the model that is shipped is measured on other data, with --data"
             )
         raise RunError(f"{run.root} has no split {split!r}; it has: {there}\n  choose one with --split")
     return f"{split} split of the run", chosen
