@@ -9,7 +9,7 @@ read by the CPU alone, and other processes then do not count.
 
 *Written* ends when the store, the memory-mapped array, Parquet, the tar files and LMDB are on the disk (fsync); one
 file a clip is written under another name and renamed, and not waited for, which favours it. *Cold* means that the
-files were taken out of the page cache with ``posix_fadvise(DONTNEED)`` after an fsync, which needs no privilege; a
+files were taken out of the page cache with ``posix_fadvise(DONTNEED)`` after a sync, which needs no privilege; a
 device with a cache of its own may still answer faster than its medium. Only the first ten batches are timed: in a
 whole epoch a memory map reads all of so small a file ahead. WebDataset reads in the order of its files, so its figures
 are not of shuffled reading. Parquet reads the row group of every clip asked for.
@@ -292,7 +292,8 @@ def run(root: Path, options: argparse.Namespace) -> tuple[dict[str, dict[str, li
             started = time.perf_counter()
             one.write(clips, keys)
             rates[one.name]["written"].append(len(clips) / (time.perf_counter() - started))
-            sync_files(one.folder)
+            # So that the next turn does not pay for this one, and that everything can leave the cache.
+            os.sync()
     for _ in range(3):
         order = generator.permutation(len(clips))
         for one in formats:
@@ -327,13 +328,6 @@ def check(read: Callable[[np.ndarray], Any], one: Format, clips: np.ndarray) -> 
     got = np.asarray(read(wanted)).reshape(-1, CLIP_BYTES // 4)[: len(wanted)]
     if not (got == clips[: len(got)].reshape(-1, CLIP_BYTES // 4)).all():
         raise SystemExit(f"{one.name} gave back other data than was written")
-
-
-def sync_files(folder: Path) -> None:
-    """Wait for the disk, so that the next turn does not pay for this one."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            _sync(path)
 
 
 def drop_from_cache(folder: Path) -> None:

@@ -108,7 +108,7 @@ def start(repeats: int, device: str) -> None:
                 run = folder / f"{name[0]}{number}"
                 found.append(_first_step([*_train(videos, run), *more], run))
             # The first one reads the libraries from the disk.
-            walls, cpus = zip(*found[1:], strict=True)
+            walls, cpus, _ = zip(*found[1:], strict=True)
             print(f"start: {name}, 36 tiny videos: wall {_spread(walls, 's')}   CPU {_spread(cpus, 's')}")
 
 
@@ -121,15 +121,12 @@ def resume(repeats: int, device: str) -> None:
             whole, parts = folder / f"whole{number}", folder / f"parts{number}"
             straight = _cpu(_train(videos, whole) + long)
             stopped = _cpu(_train(videos, parts) + long, stop_after=60, run=parts)
-            command = [_vidcore(), "train", "--resume", str(parts)]
-            wall, _ = _first_step(command, parts, wait=False)
-            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            resumed = _waited(process)
+            wall, _, resumed = _first_step([_vidcore(), "train", "--resume", str(parts)], parts)
             again.append(wall)
             more.append(stopped + resumed - straight)
             _same_losses(whole, parts)
         print(f"resume: from the command to the first step, wall {_spread(again, 's')}")
-        print(f"resume: a run stopped and resumed twice costs more, CPU {_spread(more, 's')}")
+        print(f"resume: a run that was stopped and resumed costs more, CPU {_spread(more, 's')}")
 
 
 def stored(repeats: int, device: str) -> None:
@@ -183,23 +180,17 @@ def _train(videos: Path, run: Path) -> list[str]:
     return [_vidcore(), "train", *TINY, *place, "data.size=32", "data.workers=0", "train.device=cpu"]
 
 
-def _first_step(command: list[str], run: Path, *, wait: bool = True) -> tuple[float, float]:
-    """Wall and CPU seconds until the first step; then the process is waited for, or stopped."""
+def _first_step(command: list[str], run: Path) -> tuple[float, float, float]:
+    """Wall and CPU seconds until the first step, and CPU seconds until the end."""
     known = set(run.glob("tensorboard/events*"))
-    began = time.time()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    samples = []
-    while process.poll() is None:
+    began, samples = time.time(), []
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not _is_over(process):
         samples.append((time.time(), _cpu_of(process.pid)))
-        if not wait and set(run.glob("tensorboard/events*")) - known and _step(run) > 0:
-            process.send_signal(signal.SIGTERM)
-            break
-        time.sleep(0.01)
-    process.wait()
-    if wait and process.returncode:
-        raise RuntimeError(f"{' '.join(command)}\n{process.stderr.read().decode() if process.stderr else ''}")
+        time.sleep(0.02)
+    total = _waited(process)
     first = _first_point(sorted(set(run.glob("tensorboard/events*")) - known))
-    return first - began, max((cpu for when, cpu in samples if when <= first), default=0.0)
+    return first - began, max((cpu for when, cpu in samples if when <= first), default=0.0), total
 
 
 def _first_point(files: Sequence[Path]) -> float:
@@ -216,17 +207,24 @@ def _first_point(files: Sequence[Path]) -> float:
 def _cpu(command: list[str], *, stop_after: int | None = None, run: Path | None = None) -> float:
     """CPU seconds of a command; with ``stop_after`` it is stopped once so many steps were taken."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while stop_after is not None and run is not None and process.poll() is None:
+    while stop_after is not None and run is not None and not _is_over(process):
         if _step(run) >= stop_after:
             process.send_signal(signal.SIGTERM)
             break
-        time.sleep(0.01)
-    return _waited(process)
+        time.sleep(0.02)
+    return _waited(process, stopped=stop_after is not None)
 
 
-def _waited(process: subprocess.Popen[bytes]) -> float:
-    _, _, usage = os.wait4(process.pid, 0)
-    process.returncode = 0
+def _is_over(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it has ended; it still waits to be waited for, and its CPU time with it."""
+    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _waited(process: subprocess.Popen[bytes], *, stopped: bool = False) -> float:
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode and not stopped:
+        raise RuntimeError(f"exit code {process.returncode}: {process.args}")
     return usage.ru_utime + usage.ru_stime
 
 

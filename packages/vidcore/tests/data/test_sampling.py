@@ -177,7 +177,6 @@ def test_a_sampling_draws_clips_of_its_rule() -> None:
         ({"short": "mirror"}, "unknown rule for short videos 'mirror'; use one of: hold, loop"),
         ({"frames": 0}, "sampling.frames is 0; it must be at least 1"),
         ({"stride": 2}, "sampling 'uniform' has no stride"),
-        ({"clips": 2}, "sampling 'uniform' takes one clip"),
         ({"fps": 4.0}, "sampling 'at_rate' needs fps"),
         ({"kind": "at_rate"}, "sampling 'at_rate' needs fps"),
         ({"kind": "at_rate", "fps": float("nan")}, "sampling.fps is nan"),

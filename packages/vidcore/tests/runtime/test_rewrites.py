@@ -12,6 +12,7 @@ from vidcore.errors import ShapeError
 from vidcore.runtime._clip import leaves, rebuild, signature, skeleton
 from vidcore.runtime._copy import replace, share
 from vidcore.runtime._fold import PairFinder, fold
+from vidcore.runtime._job import Job
 from vidcore.runtime._network import ready
 from vidcore.runtime._relative_attention import RelativeAttention, use_relative_attention
 
@@ -143,3 +144,58 @@ def test_relative_attention_gives_torchvisions_numbers(
             found, found_thw = copy[0](x, grid)
         assert found_thw == thw
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
+class _Indexed(nn.Module):
+    """Picks frames by indices it computes; ``write`` changes such a value in place."""
+
+    def __init__(self, write: bool) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor([4.0]))
+        self.write = write
+
+    def forward(self, x: Tensor) -> Tensor:
+        where = torch.linspace(0, 31, 8).long()
+        if self.write:
+            where[0] = 3
+        return x[:, where] * self.scale.sqrt()
+
+
+def test_what_does_not_depend_on_the_input_is_computed_once() -> None:
+    x = torch.rand(1, 32)
+    net = _Indexed(write=False).eval()
+    job = Job(net, [x], [net(x)], 1)
+    program = job.folded_program
+    targets = [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
+    assert [target for target in targets if "assert" not in target] == ["aten.index.Tensor", "aten.mul.Tensor"]
+    assert torch.equal(program.module()(x)[0], net(x)[0])
+    assert net.scale.item() == 4.0
+
+
+def test_a_graph_that_writes_into_its_constants_is_left_alone() -> None:
+    x = torch.rand(1, 32)
+    net = _Indexed(write=True).eval()
+    job = Job(net, [x], [net(x)], 1)
+    assert job.folded_program is job.program
+    assert torch.equal(job.folded_program.module()(x), net(x))
+
+
+class _Filled(nn.Module):
+    """Writes what it computes without its input into its input; what it writes elsewhere nobody reads."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        mask = torch.ones(4)
+        mask[-1] = 0
+        y = x * 2
+        y[:, 0] = torch.arange(3.0)[1]
+        return y
+
+
+def test_writes_into_what_depends_on_the_input_stay() -> None:
+    x = torch.rand(2, 32)
+    net = _Filled().eval()
+    job = Job(net, [x], [net(x)], 1)
+    program = job.folded_program
+    assert program is not job.program
+    assert torch.equal(program.module()(x), net(x))
+    assert not any("aten.ones" in str(node.target) for node in program.graph.nodes)

@@ -113,7 +113,10 @@ def test_an_augmented_run_is_resumed_bit_for_bit(tiny_config, monkeypatch):
     assert "augment    crop resized, flip 0.5, mixup 0.4, cutmix 1.0" in run.log.read_text()
 
 
-def test_a_frozen_extractor_runs_on_augmented_clips_and_is_judged_by_stored_features(tiny_config):
+def test_a_frozen_extractor_runs_on_augmented_clips_and_is_judged_by_stored_features(
+    tiny_config, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("VIDCORE_CACHE", str(tmp_path / "cache"))
     config = tiny_config(augment={"erase": 0.5}, train={"epochs": 1})
     frozen = config.extractors[0].model_copy(update={"freeze": True})
     run = train(config.model_copy(update={"extractors": (frozen,)}))

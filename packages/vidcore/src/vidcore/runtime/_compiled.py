@@ -30,13 +30,13 @@ def build(job: Job, path: Path) -> Engine:
     Raises:
         CannotRunError: the graph cannot be exported or compiled (a C++ compiler is needed).
     """
-    import torch._inductor
+    from torch._inductor import aoti_compile_and_package
 
     job.require_memory()
     program = job.program
     try:
         with torch.no_grad(), _inductor_cache():
-            torch._inductor.aoti_compile_and_package(program, package_path=str(path), inductor_configs=dict(_OPTIONS))
+            aoti_compile_and_package(program, package_path=str(path), inductor_configs=dict(_OPTIONS))
     except CONVERSION_ERRORS as exc:
         raise CannotRunError(f"inductor cannot compile it: {first_line(exc)}") from exc
     return load(job, path)
@@ -64,10 +64,10 @@ def load(job: Job, path: Path) -> Engine:
     Raises:
         CannotRunError: the file is not a compiled network of this version.
     """
-    import torch._inductor
+    from torch._inductor import aoti_load_package
 
     try:
-        compiled = torch._inductor.aoti_load_package(str(path))
+        compiled = aoti_load_package(str(path))
     except CONVERSION_ERRORS as exc:
         raise CannotRunError(f"the compiled network cannot be loaded: {first_line(exc)}") from exc
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from torch.fx import GraphModule, Node
-
-if TYPE_CHECKING:
-    from torch._ops import OpOverload
 
 
 def fold_constants(graph: GraphModule) -> bool:
@@ -19,7 +17,7 @@ def fold_constants(graph: GraphModule) -> bool:
     """
     from torch._inductor.constant_folding import ConstantFolder, replace_node_with_constant
 
-    if not _is_safe(graph):
+    if not _without_idle_writes(graph):
         return False
     folder = ConstantFolder(graph)
     folder.run()
@@ -30,18 +28,52 @@ def fold_constants(graph: GraphModule) -> bool:
     return bool(folder.node_replacements)
 
 
-def _is_safe(graph: GraphModule) -> bool:
-    """Whether no operation writes into a value that does not depend on the input."""
+def _without_idle_writes(graph: GraphModule) -> bool:
+    """Remove writes into constants that no output needs (times and masks of the maps); False where one is needed."""
     constant: set[Node] = set()
+    writes: set[Node] = set()
     for node in graph.graph.nodes:
-        constant_inputs = [given for given in node.all_input_nodes if given in constant]
-        if node.op == "call_function" and constant_inputs and _writes(node.target):
-            return False
-        if node.op == "get_attr" or (node.op == "call_function" and len(constant_inputs) == len(node.all_input_nodes)):
+        known = [given in constant for given in node.all_input_nodes]
+        if any(target in constant for target in _written(node)):
+            writes.add(node)
+        if node.op == "get_attr" or (node.op == "call_function" and all(known)):
             constant.add(node)
+    needed = _reach(graph.graph.output_node(), lambda node: node.all_input_nodes)
+    for write in writes:
+        # What is written into, and whatever it is a view of.
+        if needed & (_reach(write, lambda node: node.all_input_nodes) & constant):
+            return False
+    idle = {node for write in writes for node in _reach(write, lambda node: node.users)}
+    for node in reversed(list(graph.graph.nodes)):
+        if node in idle:
+            graph.graph.erase_node(node)
     return True
 
 
-def _writes(target: OpOverload) -> bool:
-    schema = getattr(target, "_schema", None)
-    return schema is not None and schema.is_mutable
+def _reach(start: Node, neighbours: Callable[[Node], Iterable[Node]]) -> set[Node]:
+    """The node and all that follow from it."""
+    found, ahead = {start}, [start]
+    while ahead:
+        for node in neighbours(ahead.pop()):
+            if node not in found:
+                found.add(node)
+                ahead.append(node)
+    return found
+
+
+def _written(node: Node) -> list[Node]:
+    """The values that an operation changes in place."""
+    schema = getattr(node.target, "_schema", None)
+    if node.op != "call_function" or schema is None or not schema.is_mutable:
+        return []
+    changed = [name for name, spec in _arguments(schema) if spec is not None and spec.is_write]
+    given = dict(zip((name for name, _ in _arguments(schema)), node.args, strict=False)) | node.kwargs
+    found: list[Node] = []
+    for name in changed:
+        value = given.get(name)
+        found += [part for part in (value if isinstance(value, (list, tuple)) else [value]) if isinstance(part, Node)]
+    return found
+
+
+def _arguments(schema: Any) -> list[tuple[str, Any]]:
+    return [(argument.name, argument.alias_info) for argument in schema.arguments]

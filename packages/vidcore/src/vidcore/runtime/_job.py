@@ -88,11 +88,11 @@ class Job:
         Raises:
             CannotRunError: it cannot be exported.
         """
-        import torch.export
+        from torch.export import export
 
         try:
             with torch.no_grad():
-                return torch.export.export(self.network, tuple(self.inputs))
+                return export(self.network, tuple(self.inputs))
         except CONVERSION_ERRORS as exc:
             raise CannotRunError(f"torch.export cannot trace it: {first_line(exc)}") from exc
 
@@ -103,12 +103,12 @@ class Job:
         Raises:
             CannotRunError: it cannot be exported.
         """
-        import torch.export
+        from torch.export import export
 
         graph = self.program.module(check_guards=False)
         try:
             with torch.no_grad():
-                return torch.export.export(graph, tuple(self.inputs)) if fold_constants(graph) else self.program
+                return export(graph, tuple(self.inputs)) if fold_constants(graph) else self.program
         except CONVERSION_ERRORS as exc:
             raise CannotRunError(f"its constants cannot be folded: {first_line(exc)}") from exc
 
