@@ -199,7 +199,7 @@ class _Plan:
 
 
 def _geometry(form: ClipFormat) -> tuple[object, ...]:
-    return (form.size, form.fit, form.resize_short, form.interpolation, form.size_multiple)
+    return (form.size, form.fit, form.resize_short, form.resize_to, form.interpolation, form.size_multiple)
 
 
 _Stacked = tuple[list[Tensor], Tensor, Tensor, tuple[int, ...]]
