@@ -8,13 +8,15 @@ from typing import Any
 from torch import nn
 
 from vidcore.catalog import ExtractorSpec, FusionSpec, HeadSpec, ReadoutSpec, Registry, installed, load_target
-from vidcore.config import RunConfig, component_config
+from vidcore.config import Choice, RunConfig, component_config
 from vidcore.errors import ConfigError, PluginError
 from vidcore.extractors.base import Extractor
 from vidcore.extractors.freezing import normalisers, train_last_blocks, untrained_modules
 from vidcore.extractors.lora import add_lora
+from vidcore.features import ReadoutInfo
 from vidcore.fusion.base import Fusion
-from vidcore.heads.base import Head, TargetInfo
+from vidcore.heads._fitted import Fitted
+from vidcore.heads.base import FittedHead, Head, TargetInfo
 from vidcore.model import VideoModel
 from vidcore.readouts.base import Readout
 from vidcore.weights import load_weights
@@ -94,13 +96,27 @@ def assemble(
         elif choice.lora is not None:
             add_lora(extractor, choice.lora, stream)
             held += normalisers(extractor)
-        elif choice.freeze if choice.freeze is not None else bool(extractor.config.weights):
+        elif choice.freeze if choice.freeze is not None else _is_settled(extractor):
             frozen.add(stream)
     streams = {name: e.outputs[e.output_names[0]] for name, e in extractors.items()}
     fusion: Fusion = _part(FusionSpec, config.fusion.name, config.fusion.options, registry, streams)
     readout: Readout = _part(ReadoutSpec, config.readout.name, config.readout.options, registry, fusion.output)
-    head: Head = _part(HeadSpec, config.head.name, config.head.options, registry, readout.output, targets)
+    head = _head(config.head, registry, readout.output, targets)
     return VideoModel(extractors, fusion, readout, head, frozenset(frozen), held)
+
+
+def _is_settled(extractor: Extractor) -> bool:
+    """Whether it has published weights, or nothing that could be trained."""
+    return bool(extractor.config.weights) or not any(True for _ in extractor.parameters())
+
+
+def _head(choice: Choice, registry: Registry, features: ReadoutInfo, targets: TargetInfo) -> Head:
+    spec = registry.get(HeadSpec, choice.name)
+    if spec.fitted:
+        fitted: FittedHead = _part(HeadSpec, choice.name, choice.options, registry, targets)
+        return Fitted(fitted, features)
+    trained: Head = _part(HeadSpec, choice.name, choice.options, registry, features, targets)
+    return trained
 
 
 def _part(kind: Any, name: str, options: dict[str, Any], registry: Registry, *inputs: Any) -> Any:

@@ -8,7 +8,7 @@ from vidcore.analysis.comparison.cells import Cell, cross, labels
 from vidcore.analysis.comparison.costs import Cost, guess, together
 from vidcore.analysis.comparison.plots import Point, pareto_front
 from vidcore.catalog import installed
-from vidcore.config import Choice, ExtractorChoice, run_config
+from vidcore.config import ExtractorChoice, run_config
 from vidcore.errors import ConfigError, RunError
 
 
@@ -131,20 +131,6 @@ def test_a_path_means_the_same_from_everywhere(tmp_path, monkeypatch):
     config = plan.base_config(None, plan.given("videos", None, None), [], None, (), installed())
     assert config.data.source == str(tmp_path / "videos")
     assert plan.default_folder(None, plan.given("videos", None, None)).as_posix() == "comparisons/videos"
-
-
-def test_fitted_heads_are_left_out_and_named():
-    cells, notes = plan.plan(
-        plan.combinations(["basic/keypoints"], {}),
-        [],
-        [Choice(name="mean")],
-        [Choice(name="classification"), Choice(name="logistic_regression")],
-        installed(),
-    )
-    assert [cell.head.name for cell in cells] == ["classification"]
-    assert notes == ["head logistic_regression is fitted on features, not trained: it has no rows here"]
-    with pytest.raises(ConfigError, match="name one that is trained, such as --head classification"):
-        plan.plan((), [], [], [Choice(name="logistic_regression")], installed())
 
 
 def test_cheap_extractors_come_first():

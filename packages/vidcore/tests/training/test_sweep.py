@@ -4,13 +4,13 @@ import math
 
 import pytest
 import torch
-from vidcore.config import TrainConfig
+from vidcore.config import GridConfig, TrainConfig, parse_grid, run_config
 from vidcore.errors import ConfigError, DataError
 from vidcore.training.batches import Predictions
 from vidcore.training.grid import GridResult
 from vidcore.training.member import GridMember, MemberResult
 from vidcore.training.state import TrainingState
-from vidcore.training.sweep import Grid, choose, member_rows, parse_grid
+from vidcore.training.sweep import choose, member_rows, members_of
 
 
 @pytest.mark.parametrize(
@@ -23,18 +23,18 @@ from vidcore.training.sweep import Grid, choose, member_rows, parse_grid
     ],
 )
 def test_a_grid_is_read(texts):
-    assert parse_grid(texts) == Grid(lr=(1e-4, 3e-4), weight_decay=(0.0, 0.05))
+    assert parse_grid(texts) == GridConfig(lr=(1e-4, 3e-4), weight_decay=(0.0, 0.05))
 
 
 def test_what_is_not_named_is_the_configurations():
     config = TrainConfig(lr=0.5, weight_decay=0.25, seed=7)
-    assert parse_grid(["seeds=0,1"]).members(config, folds=(1, 2)) == [
+    assert members_of(parse_grid(["seeds=0,1"]), config, folds=(1, 2)) == [
         GridMember(0.5, 0.25, 0, 1),
         GridMember(0.5, 0.25, 0, 2),
         GridMember(0.5, 0.25, 1, 1),
         GridMember(0.5, 0.25, 1, 2),
     ]
-    assert Grid(lr=(1.0, 2.0)).members(config) == [GridMember(1.0, 0.25, 7, 0), GridMember(2.0, 0.25, 7, 0)]
+    assert members_of(GridConfig(lr=(1.0, 2.0)), config) == [GridMember(1.0, 0.25, 7, 0), GridMember(2.0, 0.25, 7, 0)]
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,7 @@ def test_what_is_not_named_is_the_configurations():
         (["wd=-1"], "the grid's weight_decay is -1; must be 0 or above"),
         (["seed=0.5"], "the grid's seed is 0.5; must be a whole number from 0 on"),
         (["lr=1e-3,0.001"], "the grid's lr has 0.001 twice"),
+        (["lr=1e-3 wd=0"], "the grid has one value of each: there is nothing to compare"),
         (["wd=1", "weight_decay=2"], "the grid names 'weight_decay' twice; put its values into one: weight_decay=1,2"),
     ],
 )
@@ -60,6 +61,15 @@ def test_a_grid_that_is_none(texts, message):
     with pytest.raises(ConfigError) as caught:
         parse_grid(texts)
     assert message in str(caught.value)
+
+
+def test_a_grid_in_a_configuration_is_text_or_keys():
+    text = run_config({"train": {"grid": "lr=1e-4,1e-3 wd=0"}}).train.grid
+    assert text == run_config({"train": {"grid": {"lr": [1e-4, 1e-3], "weight_decay": [0]}}}).train.grid
+    assert text == GridConfig(lr=(1e-4, 1e-3), weight_decay=(0.0,))
+    for wrong in ({"lr": [0.1, 0.1]}, {"lr": [0.1]}, {"lr": [-1.0, 1.0]}, "lr=1e-3"):
+        with pytest.raises(ConfigError, match=r"train\.grid"):
+            run_config({"train": {"grid": wrong}})
 
 
 def _member(lr, fold, score, loss=1.0, failure=None):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vidcore.analysis.comparison import plan
-from vidcore.analysis.comparison.cells import labels
+from vidcore.analysis.comparison.cells import cross, labels
 from vidcore.analysis.comparison.comparison import Comparison, ranked
 from vidcore.analysis.comparison.costs import Costs, guess
 from vidcore.analysis.comparison.folder import Base, ComparisonFolder
@@ -79,12 +79,11 @@ def compare(
         config = plan.base_config(
             config_file, given, base_overrides, before.config if before else None, found, registry
         )
-        cells, notes = plan.plan(
+        cells = cross(
             found,
             plan.choices(fusions, "concat", settings),
             plan.choices(readouts, "mean", settings),
             plan.choices(heads, "classification", settings),
-            registry,
         )
         with Progress(show=show) as progress:
             source = open_data(config, registry, progress)
@@ -102,12 +101,12 @@ def compare(
             costs.measure(ordered, told)
         finally:
             # Also of a comparison that was stopped: what is done can be looked at.
-            comparison = summarise(folder, base, costs, notes)
+            comparison = summarise(folder, base, costs)
             comparison.write()
     return comparison
 
 
-def summarise(folder: ComparisonFolder, base: Base, costs: Costs, notes: Sequence[str] = ()) -> Comparison:
+def summarise(folder: ComparisonFolder, base: Base, costs: Costs) -> Comparison:
     """The comparison as its folder holds it."""
     cells = folder.read_cells()
     named = dict(zip((cell.slug for cell in cells), labels(cells), strict=True))
@@ -119,4 +118,4 @@ def summarise(folder: ComparisonFolder, base: Base, costs: Costs, notes: Sequenc
         else:
             failed.append(Failed(cell, label, folder.error(cell) or "not done yet"))
     found = ranked(rows)
-    return Comparison(folder.root, base, found, tuple(failed), (*notes, *costs.notes, *notes_of(folder, found)))
+    return Comparison(folder.root, base, found, tuple(failed), (*costs.notes, *notes_of(folder, found)))

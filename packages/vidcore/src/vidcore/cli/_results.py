@@ -12,9 +12,15 @@ from vidcore.cli._table import echo_table
 
 def echo_results(results: Mapping[str, Any]) -> None:
     """Print scores with intervals and baselines, what the weights were, and the footnotes."""
-    from vidcore.training.summary import fold_rows, result_rows, weights_in_words
+    from vidcore.training.summary import fold_rows, grid_rows, result_rows, weights_in_words
 
     test, columns = results["test"], ["score", "value", "95 % interval", "baseline"]
+    if "grid" in results:
+        grid = results["grid"]
+        count = len(grid["combinations"])
+        click.echo(f"\n{grid['trainings']} trainings of the grid at once, {grid['seconds']:.1f} s; best of {count}:")
+        names = ["learning rate", "weight decay", f"validation {grid['score'].replace('_', ' ')}", "sd", "best epoch"]
+        echo_table(names, grid_rows(grid), right=range(5))
     if "folds" in results:
         count = results["folds"]["count"]
         click.echo(f"\n{count} folds: mean, standard deviation and 95 % t interval of the mean")

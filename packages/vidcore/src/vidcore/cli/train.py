@@ -22,6 +22,9 @@ import click
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for run folders.  [default: runs]")
 @click.option("--name", help="Name of the run's folder.")
 @click.option("--folds", type=click.IntRange(2), metavar="K", help="Cross-validate: K models, every row tested once.")
+@click.option(
+    "--grid", multiple=True, metavar="KEY=VALUES", help="lr=1e-4,1e-3,wd=0,0.05: heads trained at once, the best kept."
+)
 @click.option("--time-budget", metavar="TIME", help="Stop after 2h, 90m, 1h30m with the best model so far.")
 @click.option("--resume", "run", type=click.Path(path_type=Path), help="Go on with a run that was stopped.")
 @click.option("--force", is_flag=True, help="With --resume: although data or versions changed.")
@@ -37,6 +40,7 @@ def train(
     out: Path | None,
     name: str | None,
     folds: int | None,
+    grid: tuple[str, ...],
     time_budget: str | None,
     run: Path | None,
     force: bool,
@@ -50,7 +54,7 @@ def train(
     """
     choices = run_choices(extractors, source, fusion, readout, head, out, name, on_error, folds)
     if run is not None:
-        if choices or file or overrides:
+        if choices or file or overrides or grid:
             raise click.UsageError(
                 "--resume goes on with the run's own configuration: give no other option but --force and --time-budget"
             )
@@ -58,8 +62,10 @@ def train(
         return
     if force:
         raise click.UsageError("--force belongs to --resume")
-    from vidcore.config import build_run_config
+    from vidcore.config import build_run_config, parse_grid
 
+    if grid:
+        choices.setdefault("train", {})["grid"] = parse_grid(grid).model_dump(mode="json")
     if time_budget is not None:
         choices.setdefault("train", {})["time_budget"] = time_budget
     config = build_run_config(file, choices, overrides)

@@ -8,6 +8,7 @@ from vidcore.config.component import (
     HeadConfig,
     ReadoutConfig,
 )
+from vidcore.config.grid import GridConfig, parse_grid
 from vidcore.config.loading import build_run_config, read_yaml, run_config
 from vidcore.config.options import component_config
 from vidcore.config.run import Choice, DataConfig, ExtractorChoice, RunConfig, TrainConfig
@@ -21,6 +22,7 @@ __all__ = [
     "ExtractorChoice",
     "ExtractorConfig",
     "FusionConfig",
+    "GridConfig",
     "HeadConfig",
     "ReadoutConfig",
     "RunConfig",
@@ -28,6 +30,7 @@ __all__ = [
     "build_run_config",
     "component_config",
     "declared_space",
+    "parse_grid",
     "parse_space",
     "read_yaml",
     "run_config",

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from vidcore.config.augment import AugmentConfig
 from vidcore.config.durations import seconds
+from vidcore.config.grid import GridConfig
 from vidcore.config.search import tunable
 
 
@@ -40,7 +41,8 @@ class ExtractorChoice(Choice):
     """An extractor, its options, and how much of it is trained."""
 
     freeze: bool | None = None
-    """Keep its parameters fixed; by default where it has published weights and nothing below says otherwise."""
+    """Keep its parameters fixed; by default where it has published weights, or no parameters, and nothing below says
+    otherwise."""
     unfreeze_blocks: int | None = Field(None, ge=1)
     """Train its last blocks only, so many, and what comes after them."""
     lora: LoraOptions | None = None
@@ -121,6 +123,9 @@ class TrainConfig(_Section):
     refit: bool = True
     """With folds: train the model that is shipped on the rows of all folds, for the median of their best epochs.
     False: ship the model of the fold with the best validation score."""
+    grid: GridConfig | None = None
+    """Learning rates and weight decays that are trained at once on stored features, each with every seed; the
+    combination with the best validation score is the one that is trained and tested: "lr=1e-4,1e-3 wd=0,0.05"."""
     patience: int | None = Field(None, ge=1)
     """Epochs without a better validation score after which training stops; null: never."""
     ema: float | None = Field(None, gt=0, lt=1)

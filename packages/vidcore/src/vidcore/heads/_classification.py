@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vidcore.catalog import HeadSpec
 from vidcore.errors import ConfigError
 from vidcore.features import ReadoutInfo
-from vidcore.heads._layers import check_labels, refuse_steps
+from vidcore.heads._layers import check_labels, class_metrics, refuse_steps
 from vidcore.heads._multilabel import multilabel_metrics, smoothed
 from vidcore.heads.base import Head, TargetInfo
 from vidcore.heads.config import ClassificationConfig
@@ -71,15 +71,7 @@ class Classification(Head):
         classes = len(self.targets.classes)
         if self.config.multilabel:
             return multilabel_metrics(classes)
-        from torchmetrics import MetricCollection
-        from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
-
-        return MetricCollection(
-            {
-                "accuracy": MulticlassAccuracy(classes, average="micro"),
-                "macro_f1": MulticlassF1Score(classes, average="macro"),
-            }
-        )
+        return class_metrics(classes)
 
     @property
     def score(self) -> str:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from torch import nn
 
 from vidcore.errors import WiringError
 from vidcore.features import ReadoutInfo
 from vidcore.heads.base import TargetInfo
+
+if TYPE_CHECKING:
+    from torchmetrics import MetricCollection
 
 
 def layers(width: int, hidden: Sequence[int], outputs: int, dropout: float) -> nn.Sequential:
@@ -20,6 +24,19 @@ def layers(width: int, hidden: Sequence[int], outputs: int, dropout: float) -> n
         parts += [nn.GELU()] if place else []
         parts += [nn.Dropout(dropout), nn.Linear(before, after)]
     return nn.Sequential(*parts)
+
+
+def class_metrics(classes: int) -> MetricCollection:
+    """Accuracy and macro F1 of class probabilities (N, C) against indices (N,)."""
+    from torchmetrics import MetricCollection
+    from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+
+    return MetricCollection(
+        {
+            "accuracy": MulticlassAccuracy(classes, average="micro"),
+            "macro_f1": MulticlassF1Score(classes, average="macro"),
+        }
+    )
 
 
 def refuse_steps(features: ReadoutInfo, head: str) -> None:

@@ -6,6 +6,7 @@ import math
 import shutil
 import statistics
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from vidcore.data.splits import Splits
 from vidcore.errors import TrainingError
 from vidcore.training.batches import BatchSource, Predictions, TrainingData
 from vidcore.training.checkpoints import Checkpoints, trained_state
+from vidcore.training.choosing import TOGETHER, numbers_by_grid
 from vidcore.training.files import read_json, replacing, write_json
 from vidcore.training.fold_results import write_fold_results
 from vidcore.training.interruption import RunInterruptedError
@@ -47,11 +49,13 @@ def cross_validate(session: Session) -> bool:
     base = session.trainer()
     base.prepare(session.model)
     sources = _shared_sources(session, base)
+    sessions = _by_grid(session, sources["fixed"]) if session.config.train.grid is not None else {}
     done: list[Fold] = []
     for number, splits in enumerate(session.data.folds, 1):
         folder = session.run.fold(number)
         if not base.processes.from_first(folder.done):
-            _train_fold(session, sources, number, splits, [row for fold in done for row in fold["history"]])
+            own = replace(sessions.get(number, session), splits=session.splits)
+            _train_fold(own, sources, number, splits, [row for fold in done for row in fold["history"]])
         done.append(base.processes.from_first(_tidied(folder) if base.processes.first else {}))
         session.splits = max(session.splits, done[-1]["splits"])
     answers = base.processes.from_first(_pooled(session, done) if base.processes.first else None)
@@ -59,10 +63,20 @@ def cross_validate(session: Session) -> bool:
         raise TrainingError("the first process has no answers of the folds")
     rows = [row for fold in done for row in fold["history"]]
     best = None if session.config.train.refit else _best_fold(session, done)
-    trainer = _refit(session, sources, done, rows) if best is None else _ship(session, best)
+    trainer = _refit(sessions.get(TOGETHER, session), sources, done, rows) if best is None else _ship(session, best)
     held = trainer.predict(sources["held"], "test") if "held" in sources else None
     write_fold_results(session, trainer, done, best, answers, held)
     return True
+
+
+def _by_grid(session: Session, source: BatchSource) -> dict[int, Session]:
+    """For each fold, and for the model that is shipped, the session with the numbers that a grid chose."""
+    place = {row: i for i, row in enumerate(session.data.splits.train)}
+    folds = {
+        number: ([place[row] for row in splits.train], [place[row] for row in splits.val])
+        for number, splits in enumerate(session.data.folds, 1)
+    }
+    return numbers_by_grid(session, [source], folds)
 
 
 def _tidied(folder: RunFolder) -> Fold:

@@ -124,6 +124,7 @@ def fit_grid(
     *,
     progress: Progress | None = None,
     memory: int | None = None,
+    deadline: Deadline | None = None,
 ) -> GridResult:
     """Train every member as ``Trainer`` trains it alone, all at once.
 
@@ -145,6 +146,7 @@ def fit_grid(
         progress: who is told how far it is.
         memory: bytes that training may take besides the features; more members than fit are trained in several
             passes, with the same results. By default half of what is free.
+        deadline: when to stop; by default the configuration's time budget from now.
 
     Raises:
         ConfigError: the device is not there or cannot do the precision.
@@ -157,14 +159,16 @@ def fit_grid(
         raise DataError(
             f"the grid names fold {missing[0]}; there are folds {folds}" if missing else "the grid has no members"
         )
-    run = _GridRun(build, data, config, progress or Progress())
+    run = _GridRun(build, data, config, progress or Progress(), deadline or Deadline(config.time_budget))
     return run.carry_out(members, memory)
 
 
 class _GridRun:
     """One call of ``fit_grid``."""
 
-    def __init__(self, build: Build, data: GridData, config: TrainConfig, progress: Progress) -> None:
+    def __init__(
+        self, build: Build, data: GridData, config: TrainConfig, progress: Progress, deadline: Deadline
+    ) -> None:
         self._build = build
         self._data = data
         self._config = config
@@ -179,7 +183,7 @@ class _GridRun:
             for fold, (train, val) in data.folds.items()
         }
         self._settled = False
-        self._deadline = Deadline(config.time_budget)
+        self._deadline = deadline
         self._alone: str | None = None
         if config.precision == "16-mixed":
             self._alone = "train.precision=16-mixed scales the loss of each by a factor of its own"

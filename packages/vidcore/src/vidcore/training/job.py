@@ -15,12 +15,14 @@ from vidcore.errors import RunError, VidcoreError
 from vidcore.model import VideoModel
 from vidcore.training.augmentation import augmentation_of
 from vidcore.training.callbacks import Callback
+from vidcore.training.choosing import check_grid
 from vidcore.training.contents import data_changes
 from vidcore.training.deadline import Deadline
 from vidcore.training.device import chosen_precision, make_fabric
 from vidcore.training.ending import last_words
 from vidcore.training.environment import changes, describe_environment
 from vidcore.training.files import read_json, write_json
+from vidcore.training.fitting import check_fitted
 from vidcore.training.folds import cross_validate
 from vidcore.training.preparation import PreparedData, open_data, prepare_data, split_sizes, stored_data
 from vidcore.training.processes import Processes
@@ -75,6 +77,8 @@ def train(
     model = assemble(config, data.info, registry)
     chosen = resolved(config, model)
     augmentation_of(chosen, data, model)
+    check_fitted(model, chosen)
+    check_grid(chosen, model, data)
     run = _by_first(processes, make)
     return _carry_out(run, chosen, data, model, registry, fabric, deadline, show, callbacks)
 
@@ -139,6 +143,7 @@ def _data_of(
     if others:
         data.write(run)
         write_json(run.data, data.as_dict(config.data.source))
+        run.choice.unlink(missing_ok=True)
         if data.folds:
             # Folds of other rows: what was found in the ones before is about another question.
             changed.append("the folds are drawn and trained anew")

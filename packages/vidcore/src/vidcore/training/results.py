@@ -11,7 +11,7 @@ import torch
 
 from vidcore.heads.base import TargetInfo
 from vidcore.training.batches import BatchSource, Predictions
-from vidcore.training.files import replacing, write_json
+from vidcore.training.files import read_json, replacing, write_json
 from vidcore.training.metrics import judge
 from vidcore.training.preparation import PreparedData
 from vidcore.training.run import RunFolder
@@ -64,6 +64,7 @@ def run_facts(session: Session, trainer: Trainer) -> dict[str, Any]:
         "extractors": weights_facts(trainer.model),
         "clips": session.data.as_dict(session.config.data.source)["splits"],
         "skipped": len(session.data.skipped),
+        **({"grid": read_json(session.run.choice)} if session.run.choice.exists() else {}),
     }
 
 

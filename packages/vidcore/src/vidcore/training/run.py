@@ -97,6 +97,16 @@ class RunFolder:
         return self.root / "checkpoints"
 
     @property
+    def grid(self) -> Path:
+        """One row per training of a grid; only there with ``train.grid``."""
+        return self.root / "grid.csv"
+
+    @property
+    def choice(self) -> Path:
+        """What the grid says: the combinations, the best first, and the one chosen, for each fold as well."""
+        return self.root / "grid.json"
+
+    @property
     def wreck(self) -> Path:
         """The clips of a step whose loss was not finite; only there when that happened."""
         return self.root / "not_finite"

@@ -75,9 +75,12 @@ class Session:
         with self.fabric.rank_zero_first() if not trainer.processes.alone else nullcontext():
             return batch_sources(self.config, replace(self.data, splits=splits), trainer.model, trainer, self.progress)
 
-    def fresh_model(self, splits: Splits) -> VideoModel:
-        """Another model in its initial state, for training on ``splits``; frozen extractors are shared."""
-        seed_all(self.config.train.seed)
+    def fresh_model(self, splits: Splits, seed: int | None = None) -> VideoModel:
+        """Another model in its initial state, for training on ``splits``; frozen extractors are shared.
+
+        ``seed`` is by default that of the run.
+        """
+        seed_all(self.config.train.seed if seed is None else seed)
         # A sharded extractor belongs to the model that it was sharded with.
         streams = () if is_sharded(self.fabric) else self.model.frozen
         shared = {stream: self.model.extractor(stream) for stream in streams}

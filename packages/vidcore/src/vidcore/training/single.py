@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from vidcore.training.batches import TrainingData
+from collections.abc import Mapping
+
+from vidcore.training.batches import BatchSource, TrainingData
 from vidcore.training.checkpoints import Checkpoints
+from vidcore.training.choosing import TOGETHER, numbers_by_grid
 from vidcore.training.results import write_results
 from vidcore.training.session import Session
+from vidcore.training.trainer import Trainer
 
 
 def train_one(session: Session) -> bool:
@@ -17,6 +21,18 @@ def train_one(session: Session) -> bool:
     trainer = session.trainer(checkpoints=Checkpoints(session.run.checkpoints))
     trainer.prepare(session.model)
     sources = session.sources(session.data.splits, trainer)
+    if session.config.train.grid is not None:
+        session, trainer = _chosen(session, sources)
     session.fit(trainer, TrainingData(sources["train"], sources.get("val")), session.run)
     write_results(session, trainer, sources)
     return not trainer.unfinished
+
+
+def _chosen(session: Session, sources: Mapping[str, BatchSource]) -> tuple[Session, Trainer]:
+    """The session with the numbers that a grid chose, and its trainer."""
+    train, val = sources["train"], sources["val"]
+    both = range(len(train)), range(len(train), len(train) + len(val))
+    chosen = numbers_by_grid(session, [train, val], {TOGETHER: both})[TOGETHER]
+    trainer = chosen.trainer(checkpoints=Checkpoints(session.run.checkpoints))
+    trainer.prepare(chosen.fresh_model(session.data.splits))
+    return chosen, trainer

@@ -8,27 +8,33 @@ from typing import TYPE_CHECKING, Any
 from vidcore.config import RunConfig
 from vidcore.model import VideoModel
 from vidcore.training.device import device_name
+from vidcore.training.fitting import is_fitted
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 
+NO_WEIGHTS = "no parameters"
+
+
 def weights_facts(model: VideoModel) -> dict[str, Any]:
-    """Per stream: where its weights came from, ``random`` or the report of what was loaded."""
+    """Per stream: where its weights came from, ``random`` or the report of what was loaded; or that it has none."""
     facts: dict[str, Any] = {}
     for stream in model.streams:
-        report = getattr(model.extractor(stream), "weights_report", None)
+        extractor = model.extractor(stream)
+        report = getattr(extractor, "weights_report", None)
         if report is None:
-            facts[stream] = {"weights": "random", "frozen": stream in model.frozen}
+            own = "random" if any(True for _ in extractor.parameters()) else NO_WEIGHTS
+            facts[stream] = {"weights": own, "frozen": stream in model.frozen}
         else:
             facts[stream] = {"weights": report.source, "frozen": stream in model.frozen, **_loaded(report.as_dict())}
     return facts
 
 
 def weights_in_words(facts: Mapping[str, Any]) -> str:
-    """``random``, or what was asked for with the hash of the file."""
-    if facts["weights"] == "random":
-        return "random"
+    """``random``, ``no parameters``, or what was asked for with the hash of the file."""
+    if facts["weights"] in ("random", NO_WEIGHTS):
+        return str(facts["weights"])
     return f"{facts['weights']} (sha256 {facts['sha256'][:12]}, {facts['matched_fraction']:.1%} matched)"
 
 
@@ -54,8 +60,9 @@ def header(model: VideoModel, config: RunConfig, splits: str, fabric: Fabric) ->
     jitter = "random in training" if data.jitter else "the same in every epoch"
     lines.append(f"data       {data.source}: {splits}")
     lines.append(f"clips      {data.frames} frames, {data.sampling} sampling, {jitter}")
-    lines.append(f"training   {train.epochs} epochs of batches of {train.batch_size}, seed {train.seed}, "
-                 f"{device_name(fabric.device)}, {train.precision}{_processes(fabric)}")  # fmt: skip
+    how = "fitted in one go" if is_fitted(model) else f"{train.epochs} epochs of batches of {train.batch_size}"
+    lines.append(f"training   {how}, seed {train.seed}, {device_name(fabric.device)}, {train.precision}"
+                 f"{_processes(fabric)}")  # fmt: skip
     return lines
 
 
@@ -79,6 +86,21 @@ def result_rows(results: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
             )
         )
     return rows
+
+
+def grid_rows(grid: Mapping[str, Any], most: int = 5) -> list[tuple[str, str, str, str, str]]:
+    """The best combinations of a grid: rate, decay, mean validation score and its deviation, mean best epoch."""
+    score = f"val_{grid['score']}"
+    return [
+        (
+            f"{row['lr']:g}",
+            f"{row['weight_decay']:g}",
+            f"{row[score]:.4f}",
+            "" if row[f"{score}_std"] is None else f"{row[f'{score}_std']:.4f}",
+            f"{row['best_epoch']:g}",
+        )
+        for row in grid["combinations"][:most]
+    ]
 
 
 def fold_rows(results: Mapping[str, Any]) -> list[tuple[str, str, str, str, str]]:

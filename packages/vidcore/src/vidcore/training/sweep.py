@@ -1,71 +1,28 @@
-"""The numbers of a grid: reading them, crossing them, and choosing among them by what came out."""
+"""The numbers of a grid: crossing them, and choosing among them by what came out."""
 
 from __future__ import annotations
 
-import difflib
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from vidcore.config import TrainConfig
-from vidcore.errors import ConfigError, DataError
+from vidcore.config import GridConfig, TrainConfig
+from vidcore.errors import DataError
 from vidcore.training.grid import GridResult
 from vidcore.training.member import GridMember, MemberResult
 
-_KEYS = {"lr": "lr", "weight_decay": "weight_decay", "wd": "weight_decay", "seed": "seed", "seeds": "seed"}
-_SYNTAX = "--grid lr=1e-4,3e-4,1e-3 --grid wd=0,0.05"
 
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """Values to cross; where there are none, the configuration's own is the only one."""
-
-    lr: tuple[float, ...] = ()
-    weight_decay: tuple[float, ...] = ()
-    seed: tuple[int, ...] = ()
-
-    def members(self, config: TrainConfig, folds: Iterable[int] = (0,)) -> list[GridMember]:
-        """Every combination with every seed and fold."""
-        return [
-            GridMember(lr, decay, seed, fold)
-            for lr in self.lr or (config.lr,)
-            for decay in self.weight_decay or (config.weight_decay,)
-            for seed in self.seed or (config.seed,)
-            for fold in folds
-        ]
-
-
-def parse_grid(texts: Iterable[str]) -> Grid:
-    """Read ``lr=1e-4,3e-4 wd=0,0.05``: keys ``lr``, ``wd`` (or ``weight_decay``) and ``seed``, each with its values.
-
-    Keys are separated by spaces, by commas, or by being texts of their own: a value belongs to the key before it.
-
-    Raises:
-        ConfigError: an unknown key, one that is there twice, no value, one that is no number or out of range.
-    """
-    found: dict[str, list[float]] = {}
-    for text in texts:
-        key = ""
-        for part in text.replace(",", " ").split():
-            name, equals, value = part.rpartition("=")
-            if equals:
-                key = _key(name, found)
-                found[key] = []
-            elif not key:
-                raise ConfigError(f"the grid has a value without a key, {part!r}; write: {_SYNTAX}")
-            if value:
-                found[key].append(_number(key, value, found[key]))
-    empty = [key for key, values in found.items() if not values]
-    if not found or empty:
-        what = f"gives {empty[0]} no value" if empty else "is empty"
-        raise ConfigError(f"the grid {what}; write: {_SYNTAX}")
-    return Grid(
-        tuple(found.get("lr", ())),
-        tuple(found.get("weight_decay", ())),
-        tuple(int(seed) for seed in found.get("seed", ())),
-    )
+def members_of(grid: GridConfig, config: TrainConfig, folds: Iterable[int] = (0,)) -> list[GridMember]:
+    """Every combination of rate and decay with every seed and fold."""
+    return [
+        GridMember(lr, decay, seed, fold)
+        for lr in grid.lr or (config.lr,)
+        for decay in grid.weight_decay or (config.weight_decay,)
+        for seed in grid.seed or (config.seed,)
+        for fold in folds
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,27 +128,3 @@ def _combination(lr: float, decay: float, members: Sequence[MemberResult]) -> Co
         loss=statistics.fmean(losses) if losses else math.nan,
         best_epoch=statistics.fmean(one.best_epoch or 0 for one in ended) if ended else math.nan,
     )
-
-
-def _key(name: str, found: Mapping[str, object]) -> str:
-    if name not in _KEYS:
-        near = difflib.get_close_matches(name, _KEYS, 1, 0.5)
-        hint = f"did you mean {near[0]!r}?" if near else "keys: lr, wd, seed"
-        raise ConfigError(f"unknown key {name!r} in the grid; {hint}")
-    if _KEYS[name] in found:
-        raise ConfigError(f"the grid names {_KEYS[name]!r} twice; put its values into one: {name}=1,2")
-    return _KEYS[name]
-
-
-def _number(key: str, text: str, before: Sequence[float]) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise ConfigError(f"the grid's {key} has a value that is no number: {text!r}; write: {_SYNTAX}") from None
-    lowest = "above 0" if key == "lr" else "0 or above" if key == "weight_decay" else "a whole number from 0 on"
-    good = {"lr": value > 0, "weight_decay": value >= 0, "seed": value >= 0 and value == value // 1 and value < 2**32}
-    if not math.isfinite(value) or not good[key]:
-        raise ConfigError(f"the grid's {key} is {text}; must be {lowest}")
-    if value in before:
-        raise ConfigError(f"the grid's {key} has {text} twice")
-    return value

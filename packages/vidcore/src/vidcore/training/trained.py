@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -81,6 +82,12 @@ class TrainedModel:
         return self.targets.classes
 
     @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        # What was fitted instead of trained lies in buffers.
+        return next(chain(self.model.parameters(), self.model.buffers())).device
+
+    @property
     def sampling(self) -> Sampling:
         """How clips are cut from videos."""
         return sampling_of(self.config)
@@ -128,8 +135,9 @@ class TrainedModel:
                 yield Prediction(row.video, error=str(exc))
                 continue
             views = {name: self._fitted(clip.frames, form)[None] for name, form in self.streams.items()}
-            device = next(self.model.parameters()).device
-            outputs = self.model({name: view.to(device) for name, view in views.items()}, clip.mask[None].to(device))
+            outputs = self.model(
+                {name: view.to(self.device) for name, view in views.items()}, clip.mask[None].to(self.device)
+            )
             chances = self.model.head.predictions(outputs)[0].cpu()
             if not self.classes:
                 yield Prediction(row.video, values=tuple(chances.tolist()))
@@ -212,11 +220,12 @@ def load_tensors(model: VideoModel, weights: Path, *, whole: Path | None = None)
         if missing and whole is not None:
             with safe_open(str(whole), "pt") as file:
                 found |= {name: file.get_tensor(name) for name in missing & set(file.keys())}
-        wrong = sorted((wanted - found.keys()) | (found.keys() - set(model.state_dict())))
+        own = model.state_dict()
+        placed = {name: like(tensor, own[name]) if name in own else tensor for name, tensor in found.items()}
+        # A fitted head has its tensors once they are loaded.
+        wrong = sorted((wanted - found.keys()) | set(model.load_state_dict(placed, strict=False).unexpected_keys))
         if wrong:
             raise RunError(f"{weights} does not fit its model.json: {len(wrong)} tensors differ, {wrong[0]} among them")
-        own = model.state_dict()
-        model.load_state_dict({name: like(tensor, own[name]) for name, tensor in found.items()}, strict=False)
     except (SafetensorError, RuntimeError, OSError) as exc:
         raise RunError(f"{weights} does not fit its model.json: {exc}") from exc
 

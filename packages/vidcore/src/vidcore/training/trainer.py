@@ -23,6 +23,7 @@ from vidcore.training.checkpoints import Checkpoints
 from vidcore.training.compiling import compile_parts
 from vidcore.training.deadline import Deadline
 from vidcore.training.device import is_sharded, make_fabric
+from vidcore.training.fitting import fit_head, is_fitted
 from vidcore.training.interruption import Interruption, RunInterruptedError
 from vidcore.training.nonfinite import report_step
 from vidcore.training.optimisation import adamw, epoch_order, steps_of, warmup_cosine
@@ -123,6 +124,8 @@ class Trainer:
         """
         if not self._prepared:
             self.prepare(model)
+        if is_fitted(self.model):
+            return self._fit_at_once(data)
         if self.config.gradient_checkpointing:
             recompute_blocks(self.model)
         steps = math.ceil(len(data.train) / self.config.batch_size)
@@ -155,6 +158,26 @@ class Trainer:
             raise RunInterruptedError(f"{self._where()}: the time budget of {self._deadline.in_words} was over before "
                                       "an epoch was complete, so there is no model yet")  # fmt: skip
         self._saving.load_best(self.state)
+        return self.state
+
+    def _fit_at_once(self, data: TrainingData) -> TrainingState:
+        """Fit a head that is not trained; nothing is kept to go on from, for it takes one look at the clips."""
+        started = time.monotonic()
+        self.model.eval()
+        self._progress.begin("fitting", len(data.train))
+        loss = fit_head(self.model, data.train, self._maps, self.fabric.autocast, self._progress.advance)
+        row: Row = {"fold": self._fold, "epoch": 1, "updates": 0, "lr": None, "train_loss": loss}
+        judged = self.predict(data.val, "validation") if data.val is not None else None
+        score = judged.scores[self.model.head.score] if judged is not None else None
+        if judged is not None:
+            row |= {"val_loss": judged.loss} | {f"val_{name}": value for name, value in judged.scores.items()}
+        self.epochs, seconds = 1, time.monotonic() - started
+        row["seconds"] = round(seconds, 3)
+        self.state = TrainingState(
+            epoch=1, best_epoch=1, best_score=score, best_loss=judged.loss if judged is not None else None,
+            seconds=seconds, history=[row],
+        )  # fmt: skip
+        self._tell_epoch(row)
         return self.state
 
     def stop(self) -> None:
@@ -256,12 +279,20 @@ class Trainer:
         else:
             state.stale += 1
         self._saving.save(state)
+        self._tell_epoch(row)
+
+    def _tell_epoch(self, row: Row) -> None:
         if self.processes.first:
             for tracker in self.trackers:
-                tracker.epoch(state.history)
+                tracker.epoch(self.state.history)
             for callback in self._callbacks:
                 callback.on_epoch(self, row)
-        self._progress.note(state.last_epoch_in_words(self.epochs))
+        self._progress.note(self.state.last_epoch_in_words(self.epochs))
+
+    def _maps(self, batch: Batch) -> Mapping[str, FeatureMap]:
+        """The streams' maps of a batch of clips or of features, on the device."""
+        here = batch.to(self.fabric.device)
+        return here.features if here.features is not None else self.encode(here)
 
     def _is_over(self) -> bool:
         """Whether the last epoch was the last one: patience, the clock, or somebody says so."""

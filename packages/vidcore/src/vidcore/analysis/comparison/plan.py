@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from vidcore.analysis.comparison.cells import Cell, Combination, cross
-from vidcore.catalog import ExtractorSpec, HeadSpec, Registry
+from vidcore.analysis.comparison.cells import Combination
+from vidcore.catalog import ExtractorSpec, Registry
 from vidcore.config import Choice, ExtractorChoice, RunConfig, build_run_config, read_yaml
 from vidcore.config.messages import explain
 from vidcore.errors import ConfigError
@@ -136,27 +136,6 @@ def base_config(
             "train": config.train.model_copy(update={"precision": chosen_precision(config.train)}),
         }
     )
-
-
-def plan(
-    found: Sequence[Combination],
-    fusions: Sequence[Choice],
-    readouts: Sequence[Choice],
-    heads: Sequence[Choice],
-    registry: Registry,
-) -> tuple[list[Cell], list[str]]:
-    """The cells, and a note about each head that the trainer cannot train.
-
-    Raises:
-        UnknownNameError, NameCollisionError: naming the head.
-        ConfigError: no head is left.
-    """
-    fitted = [head.name for head in heads if registry.get(HeadSpec, head.name).fitted]
-    trained = [head for head in heads if head.name not in fitted]
-    notes = [f"head {name} is fitted on features, not trained: it has no rows here" for name in fitted]
-    if not trained:
-        raise ConfigError(f"{'; '.join(notes)}\n  name one that is trained, such as --head classification")
-    return cross(found, fusions, readouts, trained), notes
 
 
 def _section(file: Path | None, name: str) -> dict[str, Any]:

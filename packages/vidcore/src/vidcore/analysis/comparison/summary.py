@@ -14,6 +14,7 @@ from vidcore.analysis.comparison.row import Row, Score
 from vidcore.data.manifest import read_source
 from vidcore.training.files import read_json
 from vidcore.training.run import RunFolder
+from vidcore.training.summary import NO_WEIGHTS
 
 
 def row_of(folder: ComparisonFolder, cell: Cell, label: str, costs: Sequence[Cost]) -> Row:
@@ -46,7 +47,7 @@ def row_of(folder: ComparisonFolder, cell: Cell, label: str, costs: Sequence[Cos
         extracted_clips=told.get("extracted_clips"),
         training_seconds=results["training_seconds"],
         width=cost.width if cost else None,
-        weights=_weights(list(results["extractors"].values()), costs),
+        weights=_weights(list(results["extractors"].values())),
         confusion=tuple(tuple(counts) for counts in test.get("confusion", ())),
         classes=tuple(test.get("per_class", ())),
         answers=_answers(run),
@@ -69,14 +70,12 @@ def _mean(classes: Mapping[str, Mapping[str, float]], name: str) -> float | None
     return statistics.fmean(found[name] for found in classes.values()) if classes else None
 
 
-def _weights(extractors: Sequence[Mapping[str, Any]], costs: Sequence[Cost]) -> str:
+def _weights(extractors: Sequence[Mapping[str, Any]]) -> str:
     """``random``, or the tag or file name with the beginning of its hash; one per extractor."""
     found = []
-    for place, facts in enumerate(extractors):
-        if costs and not costs[place].parameters:
-            found.append("no parameters")
-        elif facts["weights"] == "random":
-            found.append("random")
+    for facts in extractors:
+        if facts["weights"] in ("random", NO_WEIGHTS):
+            found.append(facts["weights"])
         else:
             part = "" if facts["matched_fraction"] == 1 else f", {facts['matched_fraction']:.1%} matched"
             found.append(f"{facts['weights'].rpartition('/')[2]} {facts['sha256'][:12]}{part}")
