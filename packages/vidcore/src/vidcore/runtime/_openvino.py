@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
@@ -15,6 +16,19 @@ from vidcore.errors import ConfigError
 from vidcore.runtime._job import CONVERSION_ERRORS, CannotRunError, Engine, Job, first_line
 
 MISSING = "openvino is not installed; pip install 'vidcore[openvino]'"
+
+
+@cache
+def core() -> Any:
+    """The one ``openvino.Core`` of this process.
+
+    A Core's CPU plugin gives its thread a stack for signals, and puts back the one before when it ends. Of two that
+    end in the order in which they began, the second puts back what the first has freed, and the next signal that
+    Python handles, such as that of a process that ended, kills this one.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 def require_openvino(*modules: str) -> None:
@@ -56,10 +70,8 @@ def convert(job: Job) -> Any:
 
 def compile_model(model: Any, job: Job, path: Path) -> Engine:
     """Compile an ``openvino.Model`` and write the result to ``path``; raises as ``build`` does."""
-    import openvino
-
     try:
-        compiled = openvino.Core().compile_model(model, "CPU", _options(job))
+        compiled = core().compile_model(model, "CPU", _options(job))
         path.write_bytes(compiled.export_model().getbuffer())
     except _errors() as exc:
         raise CannotRunError(f"openvino cannot compile it: {_cause(exc)}") from exc
@@ -72,10 +84,8 @@ def load(job: Job, path: Path) -> Engine:
     Raises:
         CannotRunError: the file is not a compiled network of this version.
     """
-    import openvino
-
     try:
-        return _engine(openvino.Core().import_model(path.read_bytes(), "CPU", _options(job)))
+        return _engine(core().import_model(path.read_bytes(), "CPU", _options(job)))
     except _errors() as exc:
         raise CannotRunError(f"the compiled network cannot be loaded: {_cause(exc)}") from exc
 

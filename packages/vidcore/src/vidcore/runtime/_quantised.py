@@ -80,6 +80,8 @@ def _build(job: Job, path: Path, batches: list[list[Tensor]]) -> Engine:
     import nncf
 
     nncf.set_log_level(logging.WARNING)
+    # It makes Cores of its own, which must end before the one that is there to stay.
+    _openvino.core()
     items = [tuple(tensor.numpy() for tensor in tensors) for tensors in batches]
     # Attention has patterns of its own that nncf leaves in floating point when told so.
     attention = any(op.get_type_name() in {"Softmax", "ScaledDotProductAttention"} for op in model.get_ops())
