@@ -7,9 +7,18 @@ from typing import Any
 
 from torch import nn
 
-from vidcore.catalog import ExtractorSpec, FusionSpec, HeadSpec, ReadoutSpec, Registry, installed, load_target
+from vidcore.catalog import (
+    ExtractorSpec,
+    FeatureInfo,
+    FusionSpec,
+    HeadSpec,
+    ReadoutSpec,
+    Registry,
+    installed,
+    load_target,
+)
 from vidcore.config import Choice, RunConfig, component_config
-from vidcore.errors import ConfigError, PluginError
+from vidcore.errors import ConfigError, PluginError, WiringError
 from vidcore.extractors.base import Extractor
 from vidcore.extractors.freezing import normalisers, train_last_blocks, untrained_modules
 from vidcore.extractors.lora import add_lora
@@ -17,8 +26,10 @@ from vidcore.features import ReadoutInfo
 from vidcore.fusion.base import Fusion
 from vidcore.heads._fitted import Fitted
 from vidcore.heads.base import FittedHead, Head, TargetInfo
+from vidcore.heads.several import SeveralHeads
 from vidcore.model import VideoModel
 from vidcore.readouts.base import Readout
+from vidcore.readouts.several import SeveralReadouts
 from vidcore.weights import load_weights
 
 
@@ -101,6 +112,9 @@ def assemble(
     streams = {name: e.outputs[e.output_names[0]] for name, e in extractors.items()}
     fusion: Fusion = _part(FusionSpec, config.fusion.name, config.fusion.options, registry, streams)
     readout: Readout = _part(ReadoutSpec, config.readout.name, config.readout.options, registry, fusion.output)
+    if config.heads:
+        several, heads = _several(config, targets, registry, fusion.output, readout)
+        return VideoModel(extractors, fusion, several, heads, frozenset(frozen), held)
     head = _head(config.head, registry, readout.output, targets)
     return VideoModel(extractors, fusion, readout, head, frozenset(frozen), held)
 
@@ -117,6 +131,26 @@ def _head(choice: Choice, registry: Registry, features: ReadoutInfo, targets: Ta
         return Fitted(fitted, features)
     trained: Head = _part(HeadSpec, choice.name, choice.options, registry, features, targets)
     return trained
+
+
+def _several(
+    config: RunConfig, targets: TargetInfo, registry: Registry, features: FeatureInfo, shared: Readout
+) -> tuple[SeveralReadouts, SeveralHeads]:
+    """Several heads, each with the readout that they share or with its own."""
+    readouts: dict[str, Readout] = {}
+    heads: dict[str, Head] = {}
+    for choice in config.heads:
+        readout, own = shared, choice.readout
+        if own is not None:
+            readout = _part(ReadoutSpec, own.name, own.options, registry, features)
+        told = targets.parts[choice.title]
+        readouts[choice.title] = readout
+        heads[choice.title] = _head(choice, registry, readout.output, told)
+        if isinstance(heads[choice.title], Fitted):
+            raise WiringError(f"head {choice.name!r} is fitted in one go and cannot be trained beside others; "
+                              f"train it alone: --head {choice.name}")  # fmt: skip
+    weights = {choice.title: choice.weight for choice in config.heads}
+    return SeveralReadouts(readouts), SeveralHeads(heads, weights, targets)
 
 
 def _part(kind: Any, name: str, options: dict[str, Any], registry: Registry, *inputs: Any) -> Any:

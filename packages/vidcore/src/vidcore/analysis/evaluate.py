@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -10,20 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
+from vidcore.catalog import installed
 from vidcore.config import TrainConfig
 from vidcore.data.datasets import open_source
 from vidcore.data.inspect import inspect_source
 from vidcore.data.manifest import Row, read_source
 from vidcore.data.sampling import Sampling
-from vidcore.data.targets import targets_for
 from vidcore.errors import ConfigError, RunError
+from vidcore.heads.base import TargetInfo
 from vidcore.training.batches import BatchSource, Predictions
 from vidcore.training.device import chosen_device
+from vidcore.training.head_targets import run_targets
 from vidcore.training.loader import ClipLoader, ClipSplit
 from vidcore.training.predicting import scored
 from vidcore.training.progress import Progress
-from vidcore.training.results import judge_predictions
+from vidcore.training.results import answers_of_heads, judge_predictions
 from vidcore.training.run import RunFolder, open_run
 from vidcore.training.stored import storable, store_features
 from vidcore.training.trained import TrainedModel, load, sampling_of
@@ -72,6 +76,7 @@ def evaluate(
     data: str | None = None,
     options: Mapping[str, Any] | None = None,
     split: str | None = None,
+    head: str | None = None,
     clips: int = 1,
     crops: int = 1,
     skip_bad: bool = False,
@@ -86,6 +91,7 @@ def evaluate(
         data: a folder, manifest or data set; by default the run's own.
         options: of a named data set.
         split: train, val or test; by default test for the run's own data, and everything for other data.
+        head: of a model with several heads the one that ``data`` has targets for; by default all of them.
         clips: so many of each video, and the mean of their answers. Of a model that looks at whole videos (uniform
             sampling), each takes other frames of the same segments; else they are windows evenly placed in the video.
         crops: so many of each clip, evenly placed along its longer side; 1: the centre.
@@ -102,6 +108,7 @@ def evaluate(
     folder = open_run(run)
     model = load(folder.root, device=device)
     _check_views(model, clips, crops)
+    _check_head(model, head, data)
     with Progress(show=show) as progress:
         if data is None:
             source, rows = _own_rows(folder, split or "test")
@@ -120,9 +127,11 @@ def evaluate(
         rows = [row for number, row in enumerate(rows) if number not in bad]
         if not rows:
             raise RunError(f"{source}: no video of it can be read")
-        answers = _answers(model, rows, (clips, crops), folder.read_config().data.store, device, workers, progress)
+        config = folder.read_config()
+        targets = run_targets(config, installed(), rows, model.targets, head)
+        answers = _answers(model, rows, targets.values, (clips, crops), config.data.store, device, workers, progress)
     judged = judge_predictions(answers, model.targets, [row.group for row in rows])
-    return Evaluation(source, judged, _mistakes(answers, rows, model), skipped, clips, crops)
+    return Evaluation(source, judged, _mistakes(answers, rows, model.targets), skipped, clips, crops)
 
 
 def _own_rows(run: RunFolder, split: str) -> tuple[str, list[Row]]:
@@ -156,24 +165,37 @@ def _check_views(model: TrainedModel, clips: int, crops: int) -> None:
     for name, count in (("clips", clips), ("crops", crops)):
         if count < 1:
             raise ConfigError(f"{name} is {count}; it must be at least 1")
-    if clips * crops > 1 and model.targets.kind == "position":
+    told = [model.targets, *model.targets.parts.values()]
+    if clips * crops > 1 and any(info.kind == "position" for info in told):
         raise ConfigError(
             "the model predicts positions, which are others in every clip and crop: their mean says nothing; "
             "use clips=1 and crops=1"
         )
 
 
+def _check_head(model: TrainedModel, head: str | None, data: str | None) -> None:
+    if head is None:
+        return
+    if data is None:
+        raise ConfigError("head chooses whose targets other data has; the run's own has those of all: give data too")
+    if not model.targets.parts:
+        raise ConfigError(f"head={head!r}: the model has one head; leave it out")
+    if head not in model.targets.parts:
+        near = difflib.get_close_matches(head, model.targets.parts, 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ConfigError(f"the model has no head {head!r}; {hint}it has: {', '.join(model.targets.parts)}")
+
+
 def _answers(
     model: TrainedModel,
     rows: Sequence[Row],
+    targets: Tensor,
     views: tuple[int, int],
     store: Path | None,
     device: str,
     workers: int | None,
     progress: Progress,
 ) -> Predictions:
-    head = model.model.head
-    targets = targets_for(head.spec.targets, rows, head.config, model.classes or None)
     sampling, every = sampling_of(model.config), range(len(rows))
     # The precision of the run where the device has it, so that the run's own test gives its own scores.
     config = TrainConfig(device=device, precision=model.facts.get("precision"))
@@ -187,15 +209,13 @@ def _answers(
     source: BatchSource
     if storable(model.model) and looks == 1:
         data = model.config.data.model_copy(update={"store": store, "workers": workers})
-        stored = store_features(
-            model.model, rows, every, targets.values, sampling, data, trainer.config.precision, progress
-        )
+        stored = store_features(model.model, rows, every, targets, sampling, data, trainer.config.precision, progress)
         source = stored.part(every)
     else:
         source = ClipSplit(
             ClipLoader(
                 rows,
-                targets.values,
+                targets,
                 _several(sampling, clips),
                 model.streams,
                 size=model.config.data.size,
@@ -223,8 +243,14 @@ def _averaged(answers: Predictions, looks: int, trainer: Trainer) -> Predictions
     return Predictions(mean, targets, answers.rows[::looks], answers.loss, scores)
 
 
-def _mistakes(answers: Predictions, rows: Sequence[Row], model: TrainedModel) -> list[dict[str, Any]]:
-    if model.targets.kind != "class":
+def _mistakes(answers: Predictions, rows: Sequence[Row], told: TargetInfo) -> list[dict[str, Any]]:
+    if told.parts:
+        return [
+            {"head": label, **mistake}
+            for label, own in answers_of_heads(answers, told).items()
+            for mistake in _mistakes(own, rows, told.parts[label])
+        ]
+    if told.kind != "class" or not answers.rows:
         return []
     chances, targets = answers.predictions.numpy(), answers.targets.numpy()
     said = chances.argmax(1)
@@ -233,8 +259,8 @@ def _mistakes(answers: Predictions, rows: Sequence[Row], model: TrainedModel) ->
     return [
         {
             "video": str(rows[answers.rows[i]].video),
-            "label": model.classes[int(targets[i])],
-            "answer": model.classes[int(said[i])],
+            "label": told.classes[int(targets[i])],
+            "answer": told.classes[int(said[i])],
             "probability": float(chances[i, said[i]]),
         }
         for i in worst

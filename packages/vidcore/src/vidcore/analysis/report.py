@@ -37,13 +37,14 @@ def write_report(run: RunFolder) -> Path:
         where=f"of the {test['split']} split" if "folds" not in results else "answered by the models of the folds",
         folds=fold_rows(results) if "folds" in results else [],
         held=[_score(name, score) for name, score in results.get("held_out", {}).get("scores", {}).items()],
-        test={"interval": "", "per_class": {}, **test},
+        test={"interval": "", **test},
+        heads=[_head(run, label, judged) for label, judged in test.get("heads", {"": test}).items()],
         notes=results["notes"],
         extractors=[
             (stream, weights_in_words(facts), "frozen" if facts["frozen"] else "trained")
             for stream, facts in results["extractors"].items()
         ],
-        composition=f"{config.fusion.name} + {config.readout.name} + {config.head.name}",
+        composition=f"{config.fusion.name} + {config.readout.name} + {config.head_title}",
         parameters=results["parameters"],
         best_epoch=results["best_epoch"],
         epochs=results["epochs"],
@@ -51,24 +52,22 @@ def write_report(run: RunFolder) -> Path:
         environment=read_json(run.environment),
         config=run.config.read_text(encoding="utf-8"),
         classes_in_words=_classes_in_words,
-        **_plots(run, test),
+        curves=Markup(plots.curves(read_history(run))) if run.metrics.exists() else None,
     )
     write_text(run.report, page)
     return run.report
 
 
-def _plots(run: RunFolder, test: Mapping[str, Any]) -> dict[str, Markup | None]:
-    drawn: dict[str, Markup | None] = {"curves": None, "confusion": None, "reliability": None}
-    # The SVG is our own drawing; class names in it were escaped by matplotlib.
-    if run.metrics.exists():
-        drawn["curves"] = Markup(plots.curves(read_history(run)))
-    if "confusion" in test:
-        classes = list(test["per_class"])
-        answers = read_answers(run.predictions)
-        drawn["confusion"] = Markup(plots.confusion(test["confusion"], classes))
+def _head(run: RunFolder, label: str, judged: Mapping[str, Any]) -> dict[str, Any]:
+    """How one head errs: its classes, and what it takes for what."""
+    found: dict[str, Any] = {"label": label, "per_class": judged.get("per_class", {}), "confusion": None}
+    if "confusion" in judged:
+        answers = read_answers(run.predictions_of(label) if label else run.predictions)
+        # The SVG is our own drawing; class names in it were escaped by matplotlib.
+        found["confusion"] = Markup(plots.confusion(judged["confusion"], list(judged["per_class"])))
         if answers.confidence is not None:
-            drawn["reliability"] = Markup(plots.reliability(answers.confidence, answers.quality))
-    return drawn
+            found["reliability"] = Markup(plots.reliability(answers.confidence, answers.quality))
+    return found
 
 
 def read_history(run: RunFolder) -> list[dict[str, float | None]]:

@@ -17,6 +17,7 @@ from vidcore.cli._table import echo_table
 @click.option(
     "--split", type=click.Choice(["train", "val", "test"]), help="One split.  [default: test; other data: all]"
 )
+@click.option("--head", metavar="LABEL", help="Of several heads the one whose targets --data has.  [default: all]")
 @click.option(
     "--clips", type=click.IntRange(1), default=1, show_default=True, help="Clips per video; answers are averaged."
 )
@@ -35,6 +36,7 @@ def evaluate(
     run: Path,
     data: str | None,
     split: str | None,
+    head: str | None,
     clips: int,
     crops: str,
     on_error: str,
@@ -49,6 +51,7 @@ def evaluate(
         run,
         data=data,
         split=split,
+        head=head,
         clips=clips,
         crops=int(crops),
         skip_bad=on_error == "skip",
@@ -69,21 +72,26 @@ def _echo(found: dict[str, Any]) -> None:
     looks = f", {views['clips']} clips x {views['crops']} crops of each" if max(views.values()) > 1 else ""
     click.echo(f"\n{found['clips']} clips, {found['source']}{looks}")
     echo_table(["score", "value", "95 % interval", "baseline"], result_rows({"test": found}), right=(1,))
-    if "per_class" in found:
-        click.echo("")
-        rows = [
-            [name, f"{s['precision']:.3f}", f"{s['recall']:.3f}", f"{s['f1']:.3f}", str(s["support"])]
-            for name, s in found["per_class"].items()
-        ]
-        echo_table(["class", "precision", "recall", "F1", "clips"], rows, right=(1, 2, 3))
-        _echo_confusion(list(found["per_class"]), found["confusion"])
-    for mistake in found["mistakes"][:5]:
-        click.echo(
-            f"mistake: {mistake['video']} is {mistake['label']}, "
-            f"taken for {mistake['answer']} with {mistake['probability']:.3f}"
-        )
+    for label, judged in found.get("heads", {"": found}).items():
+        if "per_class" in judged:
+            click.echo(f"\n{label}, {judged['clips']} clips" if label else "")
+            _echo_classes(judged)
+        for mistake in [one for one in found["mistakes"] if one.get("head", "") == label][:5]:
+            click.echo(
+                f"mistake: {mistake['video']} is {mistake['label']}, "
+                f"taken for {mistake['answer']} with {mistake['probability']:.3f}"
+            )
     for skipped in found["skipped"]:
         click.echo(f"skipped: {skipped['video']}: {skipped['reason']}")
+
+
+def _echo_classes(judged: dict[str, Any]) -> None:
+    rows = [
+        [name, f"{s['precision']:.3f}", f"{s['recall']:.3f}", f"{s['f1']:.3f}", str(s["support"])]
+        for name, s in judged["per_class"].items()
+    ]
+    echo_table(["class", "precision", "recall", "F1", "clips"], rows, right=(1, 2, 3))
+    _echo_confusion(list(judged["per_class"]), judged["confusion"])
 
 
 def _echo_confusion(classes: list[str], confusion: list[list[int]]) -> None:

@@ -33,10 +33,12 @@ def predict(ctx: click.Context, run: Path, videos: tuple[str, ...], top_k: int, 
         if answer.error is not None:
             failed += 1
             click.echo(f"{click.style('error:', fg='red', bold=True)} {answer.error.splitlines()[0]}", err=True)
-        elif answer.values is not None and not as_json:
-            click.echo(f"{answer.video}: {json.dumps(answer.values)}")
-        for rank, (label, chance) in enumerate(answer.top):
-            rows.append([str(answer.video) if rank == 0 else "", f"{chance:.4f}", label])
+        for title, said in answer.heads.items() or (("", answer),):
+            what = f"{answer.video}, {title}" if title else str(answer.video)
+            if said.values is not None and not as_json:
+                click.echo(f"{what}: {json.dumps(said.values)}")
+            for rank, (label, chance) in enumerate(said.top):
+                rows.append([what if rank == 0 else "", f"{chance:.4f}", label])
     if rows and not as_json:
         echo_table(["video", "probability", "class"], rows, right=(1,))
     if failed:

@@ -17,7 +17,13 @@ import click
 @click.option("--data", "source", metavar="PATH|NAME", help="A folder of classes, a CSV/JSONL manifest, a data set.")
 @click.option("--fusion", metavar="NAME", help="How several extractors become one.  [default: concat]")
 @click.option("--readout", metavar="NAME", help="What the head reads of the features.  [default: mean]")
-@click.option("--head", metavar="NAME", help="The task.  [default: classification]")
+@click.option(
+    "--head",
+    "heads",
+    multiple=True,
+    metavar="NAME",
+    help="The task; several are trained at once.  [default: classification]",
+)
 @click.option("--config", "file", type=click.Path(path_type=Path), help="A YAML file; a run's config.yaml repeats it.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for run folders.  [default: runs]")
 @click.option("--name", help="Name of the run's folder.")
@@ -35,7 +41,7 @@ def train(
     source: str | None,
     fusion: str | None,
     readout: str | None,
-    head: str | None,
+    heads: tuple[str, ...],
     file: Path | None,
     out: Path | None,
     name: str | None,
@@ -52,7 +58,10 @@ def train(
     Without arguments it trains basic/keypoints on trajectory videos that it makes itself. Any field of
     the configuration can be set: train.epochs=3 data.frames=32 extractors.0.options.depth=6
     """
+    head = heads[0] if len(heads) == 1 else None
     choices = run_choices(extractors, source, fusion, readout, head, out, name, on_error, folds)
+    if len(heads) > 1:
+        choices["heads"] = [{"name": name} for name in heads]
     if run is not None:
         if choices or file or overrides or grid:
             raise click.UsageError(

@@ -90,6 +90,9 @@ def _override(tree: dict[str, Any], override: str) -> None:
 
 def _child(node: Any, part: str, key: str) -> Any:
     if isinstance(node, list):
+        if part == str(len(node)):
+            # The next one: heads.1.name=regression after heads.0.name=classification.
+            node.append({})
         return node[_index(node, part, key)]
     child = node.setdefault(part, {})
     if child is None:

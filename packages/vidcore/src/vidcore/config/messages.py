@@ -28,11 +28,18 @@ def _line(issue: Any, model: type[BaseModel], prefix: str) -> str:
         before = key[: len(key) - len(path[-1])]
         hint = f"did you mean '{before}{near[0]}'?" if near else f"known keys: {', '.join(known) or '(none)'}"
         return f"unknown key '{key}'; {hint}"
-    message = issue["msg"].removeprefix("Value error, ")
+    message: str = issue["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     if issue["type"] == "missing":
         return f"missing key '{key}'"
-    return f"'{key}': {message}; got {issue['input']!r}" if path else message
+    if not path:
+        return message
+    return f"'{key}': {message}" + ("" if _is_tree(issue["input"]) else f"; got {issue['input']!r}")
+
+
+def _is_tree(value: Any) -> bool:
+    """Whether a value is a section, or several: too much to show."""
+    return isinstance(value, dict) or (isinstance(value, (list, tuple)) and any(isinstance(v, dict) for v in value))
 
 
 def _model_at(model: type[BaseModel], path: list[str]) -> set[str]:

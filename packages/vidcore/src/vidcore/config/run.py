@@ -58,6 +58,32 @@ class ExtractorChoice(Choice):
         return self
 
 
+class HeadChoice(Choice):
+    """One of several heads that are trained at once."""
+
+    label: str | None = Field(None, pattern=r"^[\w -]+$")
+    """What its scores are called: letters, digits, _, - and blanks; by default its name."""
+    weight: float = Field(1.0, gt=0)
+    """Its loss counts so many times."""
+    readout: Choice | None = None
+    """A readout of its own; by default it reads what the run's readout gives, as all heads do that have none."""
+    source: str | None = None
+    """Data of its own, as data.source; by default the run's."""
+    source_options: dict[str, Any] = Field(default_factory=dict)
+    """Options of a named data set."""
+
+    @property
+    def title(self) -> str:
+        """The label, or the name."""
+        return self.label or self.name
+
+    @model_validator(mode="after")
+    def _options_of_a_source(self) -> HeadChoice:
+        if self.source_options and self.source is None:
+            raise ValueError("source_options are those of a source; name it: heads.0.source=trajectories")
+        return self
+
+
 class DataConfig(_Section):
     """What is trained on and how clips are cut from it."""
 
@@ -80,6 +106,9 @@ class DataConfig(_Section):
     """Share of the rows for validation where the manifest has no split column."""
     test_fraction: float = Field(0.15, ge=0, lt=1)
     """Share of the rows for the final test where the manifest has no split column."""
+    balance: Literal["size", "sqrt", "equal"] = "size"
+    """Which data set training clips come from, where heads have data of their own. size: each clip once an epoch;
+    sqrt, equal: as many clips an epoch, drawn from each set by the square root of its size, or from all alike."""
     on_error: Literal["stop", "skip"] = "stop"
     """Corrupt videos: stop before training with the list of them all, or skip and count them."""
     workers: int | None = Field(None, ge=0)
@@ -176,6 +205,8 @@ class RunConfig(_Section):
     fusion: Choice = Choice(name="concat")
     readout: Choice = Choice(name="mean")
     head: Choice = Choice(name="classification")
+    heads: tuple[HeadChoice, ...] = ()
+    """Several heads at once, instead of head: heads.0.name=classification heads.1.name=regression"""
     data: DataConfig = DataConfig()
     augment: AugmentConfig = AugmentConfig()
     train: TrainConfig = TrainConfig()
@@ -183,6 +214,11 @@ class RunConfig(_Section):
     """Folder in which the run's own folder is made."""
     name: str | None = None
     """Name of the run's folder; by default the extractors, the data and the time."""
+
+    @property
+    def head_title(self) -> str:
+        """The head, or all of them, in words."""
+        return " & ".join(choice.title for choice in self.heads) or self.head.name
 
     @property
     def redraws_clips(self) -> bool:
@@ -200,3 +236,25 @@ class RunConfig(_Section):
         if not value:
             raise ValueError("at least one extractor is needed; list them with: vidcore list-models")
         return value
+
+    @field_validator("heads")
+    @classmethod
+    def _distinct_heads(cls, value: tuple[HeadChoice, ...]) -> tuple[HeadChoice, ...]:
+        for number, choice in enumerate(value):
+            if choice.title in [other.title for other in value[:number]]:
+                raise ValueError(
+                    f"two heads are called {choice.title!r}; tell them apart: heads.{number}.label=another_name"
+                )
+        return value
+
+    @model_validator(mode="after")
+    def _head_or_heads(self) -> RunConfig:
+        if self.heads and self.head != RunConfig.model_fields["head"].default:
+            raise ValueError(f"give head or heads, not both; head is {self.head.name!r}")
+        own = {choice.source for choice in self.heads}
+        if self.data.balance != "size" and len(own) < 2:
+            raise ValueError(f"data.balance={self.data.balance} weighs data sets, and there is one; "
+                             "give heads data of their own: heads.1.source=other.csv")  # fmt: skip
+        if self.heads and self.augment.mixes:
+            raise ValueError("mixup and cutmix mix the targets of one head; they do not go with heads")
+        return self

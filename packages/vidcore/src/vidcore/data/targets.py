@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -17,7 +17,7 @@ from vidcore.errors import DataError
 SEPARATOR = "|"
 """Between the labels of one row, where a head takes several."""
 
-TargetKind = Literal["class", "multilabel", "value", "position"]
+TargetKind = Literal["class", "multilabel", "value", "position", "several"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,18 +26,28 @@ class Targets:
 
     classes   names of the classes, in the order of their indices; none where targets are numbers
     values    class: (N,) int64 class indices; multilabel: (N, C) int64 in {0, 1}; value: (N, columns) float32;
-              position: (N, horizons, coordinates) float32
+              position: (N, horizons, coordinates) float32; several: (N, W) float32, the values of every part
+              flattened, side by side, NaN where a row is in another data set
     names     of the columns, or of the horizons, counted from 1
+    parts     of kind several: the targets of each head, by its label
+    rows      of a part: the places of its rows within all rows
     """
 
     classes: tuple[str, ...]
     values: Tensor
     kind: TargetKind = "class"
     names: tuple[str, ...] = ()
+    parts: Mapping[str, Targets] = field(default_factory=dict)
+    rows: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         """Number of rows."""
         return len(self.values)
+
+    def at(self, rows: Sequence[int]) -> list[int]:
+        """Where a part has those of the rows at these places that it has."""
+        place = {row: number for number, row in enumerate(self.rows)}
+        return [place[row] for row in rows if row in place]
 
     def counts(self, rows: Sequence[int]) -> tuple[int, ...]:
         """How many of the rows at these positions each class has; nothing where targets are numbers."""
@@ -49,7 +59,10 @@ class Targets:
         return tuple(torch.bincount(chosen, minlength=len(self.classes)).tolist())
 
     def facts(self, rows: Sequence[int]) -> dict[str, Any]:
-        """What a head is told that trains on the rows at these positions: the arguments of ``TargetInfo``."""
+        """What a head is told that trains on the rows at these positions: the fields of ``TargetInfo``."""
+        if self.kind == "several":
+            parts = {label: part.facts(part.at(rows)) for label, part in self.parts.items()}
+            return {"kind": self.kind, "rows": len(rows), "parts": parts}
         known = {"kind": self.kind, "classes": self.classes, "counts": self.counts(rows), "rows": len(rows)}
         if self.classes:
             return known
@@ -84,6 +97,23 @@ def targets_for(
         case "position":
             return position_targets(rows, column, origin=getattr(options, "origin", None))
     raise DataError(f"a manifest holds no {kind!r} targets; it can hold class, multilabel, value and position targets")
+
+
+def several_targets(parts: Mapping[str, tuple[Sequence[int], Targets]], rows: int) -> Targets:
+    """The targets of several heads as one tensor.
+
+    Args:
+        parts: by label, the places of the rows that a head has targets for, and those targets.
+        rows: how many rows there are in all.
+    """
+    columns, kept = [], {}
+    for label, (places, part) in parts.items():
+        own = (part.values.flatten(1) if part.values.dim() > 1 else part.values[:, None]).float()
+        column = torch.full((rows, own.shape[1]), torch.nan)
+        column[list(places)] = own
+        columns.append(column)
+        kept[label] = replace(part, rows=tuple(places))
+    return Targets((), torch.cat(columns, 1), "several", parts=kept)
 
 
 def class_targets(rows: Sequence[Row], classes: Sequence[str] | None = None, *, column: str = LABEL) -> Targets:

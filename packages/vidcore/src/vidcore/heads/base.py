@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -26,9 +27,10 @@ class TargetInfo:
 
     ``classes`` are the class names in the order of their indices, and ``counts`` how many training
     rows each has. Numbers have a ``shape`` instead: (columns,) of values, (horizons, coordinates) of positions.
+    Where several heads are trained at once, the kind is ``several`` and ``parts`` says what each of them predicts.
     """
 
-    kind: Literal["class", "multilabel", "value", "position", "count"]
+    kind: Literal["class", "multilabel", "value", "position", "count", "several"]
     classes: tuple[str, ...] = ()
     counts: tuple[int, ...] = ()
     rows: int = 0
@@ -41,6 +43,19 @@ class TargetInfo:
     """Mean over the training rows of every number of a target, flattened; empty where it is not known."""
     std: tuple[float, ...] = ()
     """Their standard deviations over the training rows."""
+    parts: Mapping[str, TargetInfo] = field(default_factory=dict, hash=False)
+    """By the label of each head."""
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> TargetInfo:
+        """Take back what ``dataclasses.asdict`` gave, from JSON too."""
+        plain: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in data.items()}
+        parts = {label: cls.from_dict(part) for label, part in plain.pop("parts", {}).items()}
+        return cls(**plain, parts=parts)
+
+
+LOSS = "loss"
+"""The ``score`` of a head whose best epoch is that of the lowest validation loss."""
 
 
 class Head(nn.Module, ABC):
@@ -84,7 +99,12 @@ class Head(nn.Module, ABC):
     @property
     @abstractmethod
     def score(self) -> str:
-        """Name of the metric by which the best epoch is chosen."""
+        """Name of the metric by which the best epoch is chosen, or ``LOSS``."""
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether a smaller ``score`` is the better one."""
+        return self.metrics()[self.score].higher_is_better is False
 
     @abstractmethod
     def predictions(self, outputs: dict[str, Tensor]) -> Tensor:

@@ -36,6 +36,8 @@ def check_grid(config: RunConfig, model: VideoModel, data: PreparedData) -> None
     if config.train.grid is None:
         return
     instead = "leave train.grid away, or search with: vidcore tune"
+    if config.heads:
+        raise ConfigError(f"a grid trains one head, and there are {len(config.heads)}; {instead}")
     if is_fitted(model):
         raise ConfigError(f"head {model.head.spec.name!r} is fitted in one go and has no learning rate; {instead}")
     for number, stream in enumerate(model.streams):

@@ -84,7 +84,7 @@ def data_changes(source: str, data: OpenedData, run: RunFolder, known: str) -> l
 
 
 def _stored_rows(run: RunFolder) -> Iterable[Row]:
-    yield from read_source(run.split, check_files=False)
+    yield from read_source(run.split, labels=False, check_files=False)
     if run.skipped.exists():
         yield from read_source(run.skipped, labels=False, check_files=False)
 

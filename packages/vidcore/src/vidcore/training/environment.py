@@ -61,8 +61,8 @@ def _used(config: RunConfig, registry: Registry) -> dict[str, str]:
     named: list[tuple[Kind, Sequence[str]]] = [
         ("extractor", [choice.name for choice in config.extractors]),
         ("fusion", [config.fusion.name]),
-        ("readout", [config.readout.name]),
-        ("head", [config.head.name]),
+        ("readout", [config.readout.name, *(head.readout.name for head in config.heads if head.readout)]),
+        ("head", [head.name for head in config.heads] or [config.head.name]),
     ]
     plugins = [registry.find(kind, name)[0].plugin for kind, names in named for name in names]
     return {plugin.distribution: plugin.version for plugin in plugins}

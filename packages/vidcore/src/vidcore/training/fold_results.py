@@ -81,7 +81,7 @@ def _spread(name: str, values: list[float]) -> dict[str, Any]:
     mean, sd = statistics.fmean(values), statistics.stdev(values)
     reach = float(t.ppf(0.975, len(values) - 1)) * sd / len(values) ** 0.5
     low, high = mean - reach, mean + reach
-    if name in DEFINITIONS:
+    if name.rpartition("/")[2] in DEFINITIONS:
         # Shares: beyond 0 and 1 there is nothing.
         low, high = max(low, 0.0), min(high, 1.0)
     return {"mean": mean, "sd": sd, "interval95": [low, high]}

@@ -102,7 +102,7 @@ def _train_fold(
     session: Session, sources: Mapping[str, BatchSource], number: int, splits: Splits, before: list[Row]
 ) -> None:
     place = {row: i for i, row in enumerate(session.data.splits.train)}
-    train = Selected(sources["train"], [place[row] for row in splits.train])
+    train = session.balanced(Selected(sources["train"], [place[row] for row in splits.train]), splits.train)
     val = Selected(sources["fixed"], [place[row] for row in splits.val]) if splits.val else None
     test = Selected(sources["fixed"], [place[row] for row in splits.test])
     config, folder = session.config.train, session.run.fold(number)
@@ -138,7 +138,7 @@ def _refit(session: Session, sources: Mapping[str, BatchSource], done: list[Fold
                           "the median of the folds' best")  # fmt: skip
     trainer = session.trainer(checkpoints=Checkpoints(session.run.checkpoints), last_epoch=last)
     trainer.prepare(session.fresh_model(session.data.splits))
-    session.fit(trainer, TrainingData(sources["train"]), session.run, before=before)
+    session.fit(trainer, TrainingData(session.balanced(sources["train"], rows)), session.run, before=before)
     _refuse_unfinished(trainer, "while the model that is shipped was trained; all folds are done")
     session.ship(trainer, session.data.info, model_facts(session, trainer))
     return trainer
@@ -146,7 +146,7 @@ def _refit(session: Session, sources: Mapping[str, BatchSource], done: list[Fold
 
 def _best_fold(session: Session, done: list[Fold]) -> Fold:
     """The fold that validated best; the test scores choose nothing."""
-    lower = session.model.head.metrics()[session.model.head.score].higher_is_better is False
+    lower = session.model.head.lower_is_better
     unknown = math.inf if lower else -math.inf
 
     def rank(fold: Fold) -> tuple[float, float]:

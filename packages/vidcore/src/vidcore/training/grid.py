@@ -206,9 +206,7 @@ class _GridRun:
         results = tuple(found[i] for i in range(len(members)))
         if all(result.failure for result in results):
             raise TrainingError(f"no member of the grid came to its end; the first one: {results[0].failure}")
-        score = first.head.score
-        lower_is_better = first.head.metrics()[score].higher_is_better is False
-        return GridResult(results, score, lower_is_better, tuple(self._notes))
+        return GridResult(results, first.head.score, first.head.lower_is_better, tuple(self._notes))
 
     def _train(self, members: Sequence[GridMember]) -> list[MemberResult]:
         if self._alone is None:

@@ -162,7 +162,10 @@ def check_names(config: RunConfig, registry: Registry) -> None:
         component_config(registry.find("extractor", choice.name)[0].spec, choice.options)
     component_config(registry.get(FusionSpec, config.fusion.name), config.fusion.options)
     component_config(registry.get(ReadoutSpec, config.readout.name), config.readout.options)
-    component_config(registry.get(HeadSpec, config.head.name), config.head.options)
+    for head in config.heads or (config.head,):
+        component_config(registry.get(HeadSpec, head.name), head.options)
+    for own in (head.readout for head in config.heads if head.readout is not None):
+        component_config(registry.get(ReadoutSpec, own.name), own.options)
     chosen_precision(config.train)
     check_trackers(config.train.trackers)
 

@@ -8,16 +8,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vidcore.catalog import HeadSpec, Registry
-from vidcore.config import RunConfig, component_config
+from vidcore.catalog import Registry
+from vidcore.config import RunConfig
 from vidcore.data.datasets import open_source
 from vidcore.data.inspect import DataReport, inspect_source
 from vidcore.data.manifest import SPLITS, Row, read_source, write_manifest
 from vidcore.data.splits import Splits, fold_splits, split_rows
-from vidcore.data.targets import Targets, targets_for
+from vidcore.data.targets import Targets
 from vidcore.heads.base import TargetInfo
 from vidcore.training.contents import OpenedData, opened
+from vidcore.training.datasets import together
 from vidcore.training.files import replacing
+from vidcore.training.head_targets import run_targets, sources_of
 from vidcore.training.loader import default_workers
 from vidcore.training.progress import Progress
 from vidcore.training.run import RunFolder
@@ -55,7 +57,7 @@ class PreparedData:
 
     def told(self, splits: Splits) -> TargetInfo:
         """What a head that trains on these splits is told."""
-        return TargetInfo(**self.targets.facts(splits.train))
+        return TargetInfo.from_dict(self.targets.facts(splits.train))
 
     @property
     def fold_of(self) -> dict[int, int]:
@@ -122,22 +124,19 @@ class PreparedData:
 
 
 def open_data(config: RunConfig, registry: Registry, progress: Progress) -> OpenedData:
-    """The rows of ``config.data.source`` and what is in their files.
+    """The rows of ``config.data.source``, or of all sources that heads name, and what is in their files.
 
     Raises:
         ManifestError, ConfigError, DataError: the source cannot be read or made.
     """
     workers = config.data.workers if config.data.workers else default_workers() + 1
-    with progress.counting(f"preparing {config.data.source}") as told:
-        manifest = open_source(
-            config.data.source,
-            config.data.options,
-            registry=registry,
-            workers=workers,
-            told=told,
-            labels=_reads_labels(config, registry),
-        )
-    return opened(manifest)
+    manifests = {}
+    for source, options, labelled in sources_of(config, registry):
+        with progress.counting(f"preparing {source}") as told:
+            manifests[source] = open_source(
+                source, options, registry=registry, workers=workers, told=told, labels=labelled
+            )
+    return opened(together(manifests))
 
 
 def prepare_data(config: RunConfig, registry: Registry, source: OpenedData, progress: Progress) -> PreparedData:
@@ -154,18 +153,35 @@ def prepare_data(config: RunConfig, registry: Registry, source: OpenedData, prog
         report.raise_for_failures()
     kept = [number for number in range(len(manifest)) if number not in bad]
     rows = _together([manifest[number] for number in kept], report)
-    targets = _targets(config, registry, rows)
+    targets = run_targets(config, registry, rows)
     splits, folds = _divided(_strata(rows, targets), config)
     return PreparedData(rows, kept, targets, splits, _skipped(report), source, _notes(report), folds)
 
 
 def _strata(rows: list[Row], targets: Targets) -> list[Row]:
-    """Rows whose label is the class they are divided by; several labels and numbers are no strata."""
+    """Rows whose label is the class they are divided by; several labels and numbers are no strata.
+
+    Rows of several data sets are divided so that each part has all sets, and the classes of their first heads.
+    """
+    if targets.kind == "several":
+        return [replace(row, label=stratum) for row, stratum in zip(rows, _strata_of_heads(targets), strict=True)]
     if targets.kind != "class":
         return [replace(row, label=None) for row in rows]
     return [
         replace(row, label=targets.classes[place]) for row, place in zip(rows, targets.values.tolist(), strict=True)
     ]
+
+
+def _strata_of_heads(targets: Targets) -> list[str | None]:
+    found: list[str | None] = [None] * len(targets)
+    several_sets = len({part.rows for part in targets.parts.values()}) > 1
+    for label, part in targets.parts.items():
+        for number, row in enumerate(part.rows):
+            if part.kind == "class" and (found[row] is None or found[row] in targets.parts):
+                found[row] = part.classes[int(part.values[number])]
+            elif several_sets and found[row] is None:
+                found[row] = label
+    return found
 
 
 def _divided(rows: list[Row], config: RunConfig) -> tuple[Splits, tuple[Splits, ...]]:
@@ -187,7 +203,8 @@ def _placed(splits: Splits, places: list[int]) -> Splits:
 def stored_data(config: RunConfig, registry: Registry, source: OpenedData, run: RunFolder) -> PreparedData:
     """The data of a run as its folder holds it, without checking the videos again; ``source`` must be unchanged."""
     manifest = source.manifest
-    kept = read_source(run.split, check_files=False)
+    # Rows of numbers have no label.
+    kept = read_source(run.split, labels=False, check_files=False)
     numbers = [int(row.extra["row"]) for row in kept]
     order = sorted(range(len(numbers)), key=numbers.__getitem__)
     rows = []
@@ -201,7 +218,7 @@ def stored_data(config: RunConfig, registry: Registry, source: OpenedData, run: 
     if run.skipped.exists():
         left = read_source(run.skipped, labels=False, check_files=False)
         skipped = [Skipped(int(row.extra["row"]), row.video, str(row.extra["reason"])) for row in left]
-    targets = _targets(config, registry, rows)
+    targets = run_targets(config, registry, rows)
     numbers.sort()
     folds = _stored_folds(run, numbers) if config.train.folds is not None else ()
     return PreparedData(rows, numbers, targets, Splits(**parts), skipped, source, folds=folds)
@@ -216,18 +233,6 @@ def _stored_folds(run: RunFolder, numbers: list[int]) -> tuple[Splits, ...]:
         Splits(*([place[int(line["row"])] for line in table if line[name] == part] for part in SPLITS))
         for name in names
     )
-
-
-def _targets(config: RunConfig, registry: Registry, rows: Sequence[Row]) -> Targets:
-    spec = registry.get(HeadSpec, config.head.name)
-    return targets_for(spec.targets, rows, component_config(spec, config.head.options))
-
-
-def _reads_labels(config: RunConfig, registry: Registry) -> bool:
-    """Whether the head's targets are the manifest's labels, so that every row must have one."""
-    spec = registry.get(HeadSpec, config.head.name)
-    options = component_config(spec, config.head.options)
-    return spec.targets in ("class", "multilabel") and getattr(options, "column", "label") == "label"
 
 
 def _together(rows: list[Row], report: DataReport) -> list[Row]:

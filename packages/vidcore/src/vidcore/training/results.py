@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from vidcore.data.targets import Targets
 from vidcore.heads.base import TargetInfo
+from vidcore.heads.several import shares
 from vidcore.training.batches import BatchSource, Predictions
 from vidcore.training.files import read_json, replacing, write_json
 from vidcore.training.metrics import judge
@@ -59,7 +62,7 @@ def run_facts(session: Session, trainer: Trainer) -> dict[str, Any]:
     """What ``results.json`` says besides scores; ``score`` is the one by which the best epoch was chosen."""
     head = trainer.model.head
     return {
-        "score": {"name": head.score, "lower_is_better": head.metrics()[head.score].higher_is_better is False},
+        "score": {"name": head.score, "lower_is_better": head.lower_is_better},
         "parameters": parameter_counts(trainer.model),
         "extractors": weights_facts(trainer.model),
         "clips": session.data.as_dict(session.config.data.source)["splits"],
@@ -84,7 +87,13 @@ def judged_answers(session: Session, answers: Predictions, info: TargetInfo) -> 
 
 
 def judge_predictions(answers: Predictions, info: TargetInfo, groups: list[str | None]) -> dict[str, Any]:
-    """Scores with definitions, intervals and baselines; for other targets than classes, the head's own metrics."""
+    """Scores with definitions, intervals and baselines; for other targets than classes, the head's own metrics.
+
+    Of several heads, ``heads`` says all this of each, over the clips that have a target for it; their scores stand
+    in ``scores`` as ``label/score`` as well.
+    """
+    if info.parts:
+        return _judged_heads(answers, info, groups)
     if info.kind != "class":
         scores = {name: {"value": value, "definition": f"the head's {name}"} for name, value in answers.scores.items()}
         return {"clips": len(answers.rows), "scores": scores}
@@ -92,34 +101,71 @@ def judge_predictions(answers: Predictions, info: TargetInfo, groups: list[str |
     return judge(answers.predictions.float().numpy(), answers.targets.numpy(), info.classes, majority, groups).as_dict()
 
 
+def answers_of_heads(answers: Predictions, info: TargetInfo) -> dict[str, Predictions]:
+    """What each of several heads says of the clips that have a target for it."""
+    found = {}
+    for share in shares(info):
+        known = share.known(answers.targets)
+        start = f"{share.label}/"
+        scores = {name.removeprefix(start): v for name, v in answers.scores.items() if name.startswith(start)}
+        rows = [row for row, has in zip(answers.rows, known.tolist(), strict=True) if has]
+        said, true = share.said(answers.predictions[known]), share.true(answers.targets[known])
+        # The loss is that of all heads together.
+        found[share.label] = Predictions(said, true, rows, answers.loss, scores)
+    return found
+
+
+def _judged_heads(answers: Predictions, info: TargetInfo, groups: list[str | None]) -> dict[str, Any]:
+    group_of = dict(zip(answers.rows, groups, strict=True))
+    heads = {
+        label: judge_predictions(own, info.parts[label], [group_of[row] for row in own.rows])
+        for label, own in answers_of_heads(answers, info).items()
+        if own.rows
+    }
+    scores = {f"{label}/{name}": score for label, own in heads.items() for name, score in own["scores"].items()}
+    return {"clips": len(answers.rows), "scores": scores, "heads": heads}
+
+
 def write_predictions(run: RunFolder, parts: Sequence[Predictions], data: PreparedData) -> None:
     """``predictions.csv``: one row per tested clip with the probability of every class.
 
-    ``row`` is its place in the source, ``fold`` the fold whose model answered; 0: the model that is shipped.
+    Several heads have a file each. ``row`` is its place in the source, ``fold`` the fold whose model answered; 0: the
+    model that is shipped.
     """
+    if not data.targets.parts:
+        _write_answers(run.predictions, parts, data, data.targets)
+        return
+    apart = [answers_of_heads(answers, data.info) for answers in parts]
+    for label, targets in data.targets.parts.items():
+        _write_answers(run.predictions_of(label), [answers[label] for answers in apart], data, targets)
+
+
+def _write_answers(path: Path, parts: Sequence[Predictions], data: PreparedData, targets: Targets) -> None:
     fold_of = data.fold_of
-    with replacing(run.predictions) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["row", "video", "fold", "label", *_columns(parts[0], data)])
+        writer.writerow(["row", "video", "fold", "label", *_columns(parts[0], targets)])
         for answers in parts:
-            for row, numbers in zip(answers.rows, _numbers(answers, data).tolist(), strict=True):
-                where = [data.numbers[row], data.rows[row].video, fold_of.get(row, 0), data.rows[row].label]
+            lines = zip(answers.rows, answers.targets, _numbers(answers, targets).tolist(), strict=True)
+            for row, true, numbers in lines:
+                label = targets.classes[int(true)] if targets.kind == "class" else data.rows[row].label
+                where = [data.numbers[row], data.rows[row].video, fold_of.get(row, 0), label]
                 writer.writerow([*where, *(f"{number:.6f}" for number in numbers)])
 
 
-def _numbers(answers: Predictions, data: PreparedData) -> torch.Tensor:
+def _numbers(answers: Predictions, targets: Targets) -> torch.Tensor:
     """Class probabilities (N, C); or of other targets the targets and the predictions, flattened, side by side."""
     said = answers.predictions.flatten(1).double() if answers.predictions.dim() > 1 else answers.predictions[:, None]
-    if said.shape[1] == len(data.targets.classes):
+    if said.shape[1] == len(targets.classes):
         return said
     true = answers.targets.flatten(1) if answers.targets.dim() > 1 else answers.targets[:, None]
     return torch.cat([true.double(), said], 1)
 
 
-def _columns(answers: Predictions, data: PreparedData) -> list[str]:
-    classes, total = data.targets.classes, _numbers(answers, data).shape[1]
-    if total == len(classes):
-        return [f"p({name})" for name in classes]
+def _columns(answers: Predictions, targets: Targets) -> list[str]:
+    total = _numbers(answers, targets).shape[1]
+    if total == len(targets.classes):
+        return [f"p({name})" for name in targets.classes]
     true = answers.targets[0].numel()
     return [*(f"target{i}" for i in range(true)), *(f"prediction{i}" for i in range(total - true))]
 

@@ -76,6 +76,10 @@ class RunFolder:
         """What the model said about every test clip."""
         return self.root / "predictions.csv"
 
+    def predictions_of(self, label: str) -> Path:
+        """What one of several heads said."""
+        return self.root / f"predictions-{label}.csv"
+
     @property
     def progress(self) -> Path:
         """State, step, rate, remaining time and heartbeat."""

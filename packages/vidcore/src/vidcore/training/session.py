@@ -16,6 +16,7 @@ from vidcore.model import VideoModel
 from vidcore.training.batches import BatchSource, TrainingData
 from vidcore.training.callbacks import Callback
 from vidcore.training.checkpoints import Checkpoints
+from vidcore.training.datasets import Balanced, set_of
 from vidcore.training.deadline import Deadline
 from vidcore.training.device import is_sharded
 from vidcore.training.preparation import PreparedData
@@ -85,6 +86,13 @@ class Session:
         streams = () if is_sharded(self.fabric) else self.model.frozen
         shared = {stream: self.model.extractor(stream) for stream in streams}
         return assemble(self.config, self.data.told(splits), self.registry, built=shared)
+
+    def balanced(self, source: BatchSource, rows: Sequence[int]) -> BatchSource:
+        """The training clips ``source``, which are the rows ``rows``, drawn from several data sets as is asked for."""
+        balance = self.config.data.balance
+        if balance == "size":
+            return source
+        return Balanced(source, [set_of(self.data.rows[row]) for row in rows], balance, self.config.train.seed)
 
     def fit(
         self, trainer: Trainer, data: TrainingData, folder: RunFolder, *, fold: int = 0, before: Sequence[Row] = ()

@@ -23,7 +23,8 @@ def train_one(session: Session) -> bool:
     sources = session.sources(session.data.splits, trainer)
     if session.config.train.grid is not None:
         session, trainer = _chosen(session, sources)
-    session.fit(trainer, TrainingData(sources["train"], sources.get("val")), session.run)
+    train = session.balanced(sources["train"], session.data.splits.train)
+    session.fit(trainer, TrainingData(train, sources.get("val")), session.run)
     write_results(session, trainer, sources)
     return not trainer.unfinished
 

@@ -55,10 +55,12 @@ def header(model: VideoModel, config: RunConfig, splits: str, fabric: Fabric) ->
         state = "frozen" if facts["frozen"] else "trained" if trained == count else f"{trained:,} of them trained"
         lines.append(f"extractor  {stream}: {count:,} parameters, {state}, weights {weights_in_words(facts)}")
     counts, data, train = parameter_counts(model), config.data, config.train
-    lines.append(f"model      {config.fusion.name} + {config.readout.name} + {config.head.name}, {counts['trained']:,} "
-                 f"of {counts['total']:,} parameters trained")  # fmt: skip
+    parts = f"{config.fusion.name} + {config.readout.name} + {config.head_title}"
+    lines.append(f"model      {parts}, {counts['trained']:,} of {counts['total']:,} parameters trained")
     jitter = "random in training" if data.jitter else "the same in every epoch"
-    lines.append(f"data       {data.source}: {splits}")
+    sources = dict.fromkeys(head.source or data.source for head in config.heads) or {data.source: None}
+    balance = f", balanced by {data.balance}" if data.balance != "size" else ""
+    lines.append(f"data       {' & '.join(sources)}: {splits}{balance}")
     lines.append(f"clips      {data.frames} frames, {data.sampling} sampling, {jitter}")
     how = "fitted in one go" if is_fitted(model) else f"{train.epochs} epochs of batches of {train.batch_size}"
     lines.append(f"training   {how}, seed {train.seed}, {device_name(fabric.device)}, {train.precision}"

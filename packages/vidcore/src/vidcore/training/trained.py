@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -22,6 +22,7 @@ from vidcore.data.manifest import Row
 from vidcore.data.sampling import Sampling
 from vidcore.errors import DecodeError, RunError
 from vidcore.heads.base import TargetInfo
+from vidcore.heads.several import shares
 from vidcore.model import VideoModel
 from vidcore.preprocess import fit_frames
 from vidcore.training.checkpoints import trained_state
@@ -31,7 +32,7 @@ from vidcore.training.run import open_run
 from vidcore.training.sharding import like
 
 _FORMAT = 1
-_MODEL_PARTS = ("extractors", "fusion", "readout", "head")
+_MODEL_PARTS = ("extractors", "fusion", "readout", "head", "heads")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +40,14 @@ class Prediction:
     """What the model says about one video: the most probable classes, the best first; or why it could not say.
 
     A head that predicts numbers gives ``values`` instead, shaped as its targets: (columns,) or (horizons, coordinates).
+    A model with several heads gives ``heads``: what each says.
     """
 
     video: Path
     top: tuple[tuple[str, float], ...] = ()
     error: str | None = None
     values: tuple[Any, ...] | None = None
+    heads: Mapping[str, Prediction] = field(default_factory=dict)
 
     @property
     def label(self) -> str | None:
@@ -57,6 +60,11 @@ class Prediction:
             return {"video": str(self.video), "error": self.error}
         if self.values is not None:
             return {"video": str(self.video), "values": self.values}
+        if self.heads:
+            said = {label: head.as_dict() for label, head in self.heads.items()}
+            for one in said.values():
+                one.pop("video")
+            return {"video": str(self.video), "heads": said}
         return {"video": str(self.video), "top": [{"label": name, "probability": p} for name, p in self.top]}
 
 
@@ -138,19 +146,29 @@ class TrainedModel:
             outputs = self.model(
                 {name: view.to(self.device) for name, view in views.items()}, clip.mask[None].to(self.device)
             )
-            chances = self.model.head.predictions(outputs)[0].cpu()
-            if not self.classes:
-                yield Prediction(row.video, values=tuple(chances.tolist()))
+            said = self.model.head.predictions(outputs).cpu()
+            if not self.targets.parts:
+                yield _prediction(row.video, said[0], self.classes, top_k)
                 continue
-            best = chances.topk(min(top_k, len(self.classes)))
-            pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
-            yield Prediction(row.video, tuple((self.classes[index], chance) for index, chance in pairs))
+            heads = {
+                share.label: _prediction(row.video, share.said(said)[0], share.info.classes, top_k)
+                for share in shares(self.targets)
+            }
+            yield Prediction(row.video, heads=heads)
 
     def _fitted(self, frames: torch.Tensor, form: ClipFormat) -> torch.Tensor:
         size = self.config.data.size
         if form.size is None and size is not None:
             frames = fit_frames(frames, ClipFormat(size=(size, size)))
         return fit_frames(frames, form)
+
+
+def _prediction(video: Path, said: torch.Tensor, classes: Sequence[str], top_k: int) -> Prediction:
+    if not classes:
+        return Prediction(video, values=tuple(said.tolist()))
+    best = said.topk(min(top_k, len(classes)))
+    pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    return Prediction(video, tuple((classes[index], chance) for index, chance in pairs))
 
 
 def sampling_of(config: RunConfig) -> Sampling:
@@ -265,8 +283,9 @@ def load(run: str | os.PathLike[str], *, device: str = "auto", registry: Registr
     facts: dict[str, Any] = read_json(path)
     if facts.get("format") != _FORMAT:
         raise RunError(f"{path} has format {facts.get('format')!r}; this version reads {_FORMAT}: upgrade vidcore")
-    config = run_config({**{name: facts[name] for name in _MODEL_PARTS}, "data": facts["clips"]})
-    targets = _targets(facts["targets"])
+    parts = {name: facts[name] for name in _MODEL_PARTS if name in facts}
+    config = run_config({**parts, "data": facts["clips"]})
+    targets = TargetInfo.from_dict(facts["targets"])
     model = assemble(config, targets, registry, with_weights=False)
     try:
         if "whole" in facts:
@@ -286,8 +305,3 @@ def _whole(folder: Path, where: str) -> Path:
             "let the run come to its end, and keep its folder together"
         )
     return path
-
-
-def _targets(data: Mapping[str, Any]) -> TargetInfo:
-    plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
-    return TargetInfo(**plain)

@@ -15,6 +15,7 @@ import torch
 from vidcore.config import TrainConfig
 from vidcore.errors import TrainingError
 from vidcore.features import FeatureMap
+from vidcore.heads.base import LOSS
 from vidcore.model import VideoModel
 from vidcore.training.averaging import WeightAverage
 from vidcore.training.batches import Batch, BatchSource, Predictions, TrainingData
@@ -142,8 +143,7 @@ class Trainer:
         if resume is not None:
             self.state = self._saving.restore(resume)
             self._stepper.splits = self.state.splits
-        score = self.model.head.metrics()[self.model.head.score]
-        self._lower_is_better = score.higher_is_better is False
+        self._lower_is_better = self.model.head.lower_is_better
         phase = f"training fold {self._fold}" if self._fold else "training"
         self._progress.begin(phase, self.epochs * steps, self.state.updates, self._later)
         with Interruption() as interruption, self.processes.watched(self._rescue):
@@ -267,7 +267,7 @@ class Trainer:
                 judged = self.predict(val, "validation")
             row |= {"val_loss": judged.loss} | {f"val_{name}": value for name, value in judged.scores.items()}
             loss = judged.loss
-            score = judged.scores[self.model.head.score]
+            score = loss if self.model.head.score == LOSS else judged.scores[self.model.head.score]
         state.epoch += 1
         state.step, state.loss_sum, state.loss_clips = 0, 0.0, 0
         row["seconds"] = round(seconds, 3)

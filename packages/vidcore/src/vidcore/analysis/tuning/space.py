@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vidcore.catalog import FusionSpec, HeadSpec, ReadoutSpec, Registry, load_config
-from vidcore.config import RunConfig, TrainConfig, declared_space, parse_space, run_config
+from vidcore.config import Choice, RunConfig, TrainConfig, declared_space, parse_space, run_config
 from vidcore.config.search import Space
 from vidcore.errors import ConfigError
 
@@ -32,7 +32,10 @@ def search_space(config: RunConfig, registry: Registry, stated: Sequence[str]) -
                 with_values(config, {key: value})
         return space
     space = declared_space(TrainConfig, "train")
-    parts = [("readout", ReadoutSpec, config.readout), ("head", HeadSpec, config.head)]
+    parts: list[tuple[str, Any, Choice]] = [("readout", ReadoutSpec, config.readout)]
+    parts += [(f"heads.{number}", HeadSpec, choice) for number, choice in enumerate(config.heads)]
+    if not config.heads:
+        parts.append(("head", HeadSpec, config.head))
     if len(config.extractors) > 1:
         parts.insert(0, ("fusion", FusionSpec, config.fusion))
     for part, kind, choice in parts:
