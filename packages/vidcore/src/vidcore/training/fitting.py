@@ -11,8 +11,10 @@ from torch import Tensor
 from vidcore.config import RunConfig
 from vidcore.errors import WiringError
 from vidcore.features import FeatureMap
+from vidcore.fusion.base import Fusion
 from vidcore.heads._fitted import Fitted
 from vidcore.model import VideoModel
+from vidcore.readouts.base import Readout
 from vidcore.training.batches import Batch, BatchSource, in_order
 
 # Clips of which maps are held at once; what is read out of them is kept.
@@ -39,7 +41,10 @@ def check_fitted(model: VideoModel, config: RunConfig) -> None:
                 f"head {name!r} is fitted on features in one go, so nothing before it can be trained; extractor "
                 f"{stream!r} would be: set extractors.{number}.freeze=true, or use --head classification"
             )
-    plain = {"fusion": (model.fusion, "concat"), "readout": (model.readout, "mean")}
+    plain: dict[str, tuple[Fusion | Readout, str]] = {
+        "fusion": (model.fusion, "concat"),
+        "readout": (model.readout, "mean"),
+    }
     for kind, (part, other) in plain.items():
         if any(parameter.requires_grad for parameter in part.parameters()):
             raise WiringError(
