@@ -17,6 +17,7 @@ from vidcore.data.splits import Splits, fold_splits, split_rows
 from vidcore.data.targets import Targets, targets_for
 from vidcore.heads.base import TargetInfo
 from vidcore.training.contents import OpenedData, opened
+from vidcore.training.duplicates import kept_together
 from vidcore.training.files import replacing
 from vidcore.training.loader import default_workers
 from vidcore.training.progress import Progress
@@ -153,7 +154,8 @@ def prepare_data(config: RunConfig, registry: Registry, source: OpenedData, prog
     if config.data.on_error == "stop":
         report.raise_for_failures()
     kept = [number for number in range(len(manifest)) if number not in bad]
-    rows = _together([manifest[number] for number in kept], report)
+    used = [manifest[number] for number in kept]
+    rows = kept_together(used, report.duplicates, folds=config.train.folds is not None)
     targets = _targets(config, registry, rows)
     splits, folds = _divided(_strata(rows, targets), config)
     return PreparedData(rows, kept, targets, splits, _skipped(report), source, _notes(report), folds)
@@ -228,17 +230,6 @@ def _reads_labels(config: RunConfig, registry: Registry) -> bool:
     spec = registry.get(HeadSpec, config.head.name)
     options = component_config(spec, config.head.options)
     return spec.targets in ("class", "multilabel") and getattr(options, "column", "label") == "label"
-
-
-def _together(rows: list[Row], report: DataReport) -> list[Row]:
-    """Files with the same content count as one source, so that no split can share them."""
-    source = {path: str(same.paths[0]) for same in report.duplicates for path in same.paths}
-    return [
-        replace(row, group=f"same content as {source[row.video]}")
-        if row.video in source and row.group is None and row.split is None
-        else row
-        for row in rows
-    ]
 
 
 def _skipped(report: DataReport) -> list[Skipped]:
