@@ -31,7 +31,9 @@ def search_space(config: RunConfig, registry: Registry, stated: Sequence[str]) -
             for value in values.grid(2):
                 with_values(config, {key: value})
         return space
-    space = declared_space(TrainConfig, "train")
+    fitted = registry.get(HeadSpec, config.head.name).fitted
+    # What is fitted in one go has no learning rate.
+    space = {} if fitted else declared_space(TrainConfig, "train")
     parts = [("readout", ReadoutSpec, config.readout), ("head", HeadSpec, config.head)]
     if len(config.extractors) > 1:
         parts.insert(0, ("fusion", FusionSpec, config.fusion))

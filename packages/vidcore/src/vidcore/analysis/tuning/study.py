@@ -123,6 +123,8 @@ def tune(
     optuna = _optuna()
     if config.train.folds:
         raise ConfigError("a search judges every trial on the same validation rows; leave train.folds away")
+    if config.train.grid:
+        raise ConfigError("a search chooses learning rate and weight decay by itself; leave train.grid away")
     registry = registry or installed()
     space = search_space(config, registry, search)
     out.mkdir(parents=True, exist_ok=True)
