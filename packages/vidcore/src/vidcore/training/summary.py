@@ -66,8 +66,7 @@ def header(model: VideoModel, config: RunConfig, splits: str, fabric: Fabric) ->
     lines.append(f"training   {how}, seed {train.seed}, {device_name(fabric.device)}, {train.precision}"
                  f"{_processes(fabric)}")  # fmt: skip
     if fabric.world_size > 1 and has_batch_statistics(model):
-        lines.append("BatchNorm is trained: each process normalises by its own clips, so the losses are not quite those "
-                     "of one process")  # fmt: skip
+        lines.append("BatchNorm is trained: each process normalises by its own clips, unlike one process")
     return lines
 
 
