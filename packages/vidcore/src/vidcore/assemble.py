@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from vidcore.catalog import (
@@ -117,6 +118,22 @@ def assemble(
         return VideoModel(extractors, fusion, several, heads, frozenset(frozen), held)
     head = _head(config.head, registry, readout.output, targets)
     return VideoModel(extractors, fusion, readout, head, frozenset(frozen), held)
+
+
+def check_wiring(config: RunConfig, registry: Registry | None = None) -> None:
+    """Refuse parts that do not fit each other, before data are read: everything up to the head, without memory.
+
+    Raises:
+        UnknownNameError, ConfigError, WiringError: naming the part.
+    """
+    registry = registry or installed()
+    extractors: dict[str, Extractor] = {}
+    with torch.device("meta"):
+        for choice in config.extractors:
+            extractors[_free_name(choice.name, extractors)] = _build(choice.name, registry, choice.options)
+        streams = {name: e.outputs[e.output_names[0]] for name, e in extractors.items()}
+        fusion: Fusion = _part(FusionSpec, config.fusion.name, config.fusion.options, registry, streams)
+        _part(ReadoutSpec, config.readout.name, config.readout.options, registry, fusion.output)
 
 
 def _is_settled(extractor: Extractor) -> bool:

@@ -9,6 +9,7 @@ from vidcore.analysis.tuning import study as study_module
 from vidcore.analysis.tuning import tune
 from vidcore.analysis.tuning.space import search_space, with_values
 from vidcore.catalog import installed
+from vidcore.config import Choice, GridConfig
 from vidcore.config.search import Choices, Interval
 from vidcore.errors import ConfigError, DataError
 from vidcore.training import RunInterruptedError
@@ -112,3 +113,12 @@ def test_folds_and_searches_do_not_mix(config, tmp_path):
     folds = config.model_copy(update={"train": config.train.model_copy(update={"folds": 3})})
     with pytest.raises(ConfigError, match=r"leave train\.folds away"):
         tune(folds, tmp_path / "study")
+    grid = config.train.model_copy(update={"grid": GridConfig(lr=(0.1, 0.2))})
+    with pytest.raises(ConfigError, match=r"leave train\.grid away"):
+        tune(config.model_copy(update={"train": grid}), tmp_path / "study")
+
+
+def test_a_fitted_head_is_searched_by_its_own_options(config):
+    pytest.importorskip("vidplug_handcrafted")
+    fitted = config.model_copy(update={"head": Choice(name="linear_svm")})
+    assert search_space(fitted, installed(), []).keys() == {"head.options.inverse_regularisation"}

@@ -84,6 +84,7 @@ def test_a_clock_that_is_ahead_is_no_silence(tmp_path):
 
 def test_the_fold_is_shown(tmp_path):
     assert read_status(_run(tmp_path / "run", phase="training fold 2", fold=2, folds=5)).phase == "training fold 2 of 5"
+    assert read_status(_run(tmp_path / "b", phase="validation", fold=2, folds=5)).phase == "validation, fold 2 of 5"
 
 
 def test_runs_are_in_the_order_in_which_they_began(tmp_path):

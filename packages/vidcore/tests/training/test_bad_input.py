@@ -9,7 +9,7 @@ from vidcore.data.manifest import Row, read_source, write_manifest
 from vidcore.errors import DataError, VidcoreError, WiringError
 from vidcore.extractors._patch_transformer import PatchTransformer
 from vidcore.features import FeatureMap
-from vidcore.training import train
+from vidcore.training import job, train
 
 
 @pytest.fixture
@@ -64,6 +64,12 @@ def test_more_folds_than_videos_of_a_class(refused):
     message = refused(lambda place, row: row if row.label != "dark" or place % 4 == 0 else None, folds=5)
     assert message.startswith("class 'dark' comes from 3 sources (")
     assert "5 folds that share none need at least 5: add videos from others, or ask for fewer folds" in message
+
+
+def test_parts_that_do_not_fit_are_told_before_a_video_is_opened(tiny_config, monkeypatch):
+    monkeypatch.setattr(job, "open_data", lambda *_: pytest.fail("the data were opened"))
+    with pytest.raises(WiringError, match="fusion 'cross_attention' needs at least two streams; there is one"):
+        train(tiny_config(fusion={"name": "cross_attention"}))
 
 
 def test_features_that_are_not_finite(tiny_config, monkeypatch, tmp_path):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import signal
 
 import pytest
 from vidcore.errors import ConfigError, DataError
 from vidcore.training import RunInterruptedError, choosing, resume, train
+from vidcore.training.cohort import Cohort
 from vidcore.training.trainer import Trainer
 
 GRID = "lr=1e-5,3e-2 wd=0,0.1"
@@ -92,3 +95,20 @@ def test_what_has_no_stored_features_or_nothing_to_choose_by(grid_config, option
     with pytest.raises(error, match=message):
         train(config)
     assert not config.out.exists()
+
+
+def test_a_grid_that_is_told_to_stop_ends_with_its_epoch(grid_config, monkeypatch):
+    before = Cohort._validate
+
+    def validate(cohort, members):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return before(cohort, members)
+
+    config = grid_config()
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(RunInterruptedError, match=r"stopped in the grid after 1 of 4 epochs\n.*begin anew with"),
+    ):
+        patch.setattr(Cohort, "_validate", validate)
+        train(config)
+    assert resume(config.out / "tiny").done

@@ -79,6 +79,10 @@ def test_results_have_folds_mean_spread_and_pooled_answers(folded):
     values = [fold["accuracy"] for fold in each]
     assert accuracy["mean"] == pytest.approx(statistics.fmean(values))
     assert accuracy["sd"] == pytest.approx(statistics.stdev(values))
+    table = _table(folded.table)
+    assert [(row["fold"], float(row["accuracy"])) for row in table] == [
+        (str(k), pytest.approx(value)) for k, value in enumerate(values, 1)
+    ]
     test = results["test"]
     assert test["split"] == "folds"
     assert test["clips"] == 36

@@ -22,6 +22,7 @@ from vidcore.training.optimisation import part_bounds, steps_of
 from vidcore.training.processes import Processes
 from vidcore.training.progress import Progress
 from vidcore.training.seeding import seed_all
+from vidcore.training.summary import has_batch_statistics
 from vidcore.training.trainer import Trainer
 
 from .test_memory import TooSmall
@@ -111,6 +112,16 @@ def test_two_processes_are_one(tmp_path, options):
     assert first["scores"] == second["scores"] == pytest.approx(alone["scores"])
     assert first["history"] == second["history"]
     assert all(torch.equal(tensor, second["tensors"][name]) for name, tensor in first["tensors"].items())
+
+
+def test_trained_batch_statistics_are_known():
+    for name, freeze, expected in (
+        (STREAM, False, False),
+        ("basic/naive_cnn", False, True),
+        ("basic/naive_cnn", True, False),
+    ):
+        config = run_config({"extractors": [{"name": name, "freeze": freeze}]})
+        assert has_batch_statistics(assemble(config, TARGETS)) is expected
 
 
 class _Kill(Callback):

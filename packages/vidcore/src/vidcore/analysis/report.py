@@ -14,7 +14,7 @@ from vidcore.analysis.comparison.answers import read_answers
 from vidcore.analysis.pages import pages
 from vidcore.training.files import read_json, write_text
 from vidcore.training.run import RunFolder
-from vidcore.training.summary import fold_rows, weights_in_words
+from vidcore.training.summary import fold_rows, grid_rows, weights_in_words
 
 _SHOWN_CLASSES = 30
 
@@ -36,6 +36,8 @@ def write_report(run: RunFolder) -> Path:
         scores=scores,
         where=f"of the {test['split']} split" if "folds" not in results else "answered by the models of the folds",
         folds=fold_rows(results) if "folds" in results else [],
+        grid=results.get("grid"),
+        grid_rows=grid_rows(results["grid"], most=10) if "grid" in results else [],
         held=[_score(name, score) for name, score in results.get("held_out", {}).get("scores", {}).items()],
         test={"interval": "", **test},
         heads=[_head(run, label, judged) for label, judged in test.get("heads", {"": test}).items()],

@@ -40,4 +40,6 @@ class Concat(Fusion):
     def forward(self, streams: Mapping[str, FeatureMap]) -> FeatureMap:
         """{s: (B, D_s, T_s, H_s, W_s)} -> (B, sum_s D_s, T, H, W)."""
         reference = streams[self.reference]
+        if len(self.streams) == 1:
+            return reference
         return replace(reference, data=torch.cat([align(streams[name], reference) for name in self.streams], 1))

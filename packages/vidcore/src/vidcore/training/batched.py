@@ -57,6 +57,7 @@ class ModelStack:
     def __init__(self, models: Sequence[VideoModel], precision: MixedPrecision) -> None:
         probes = [_Probe(model, precision) for model in models]
         self._base = probes[0]
+        self._mode: bool | None = None
         trained = {name: p for name, p in self._base.named_parameters() if p.requires_grad}
         if not trained:
             raise TrainingError("the model has no parameter to train: every part is frozen or has none")
@@ -92,7 +93,9 @@ class ModelStack:
             (U, M) losses; (U, M) what each mean divides by (``Head.loss_weight``); (U, M, B, ...) predictions, or
             ``None``.
         """
-        self._base.train(train)
+        if self._mode is not train:
+            self._base.train(train)
+            self._mode = train
         flat, fixed = self.flat, self.fixed
         if group.index is not None:
             flat, fixed = flat[group.index], {name: tensor[group.index] for name, tensor in fixed.items()}
@@ -108,6 +111,8 @@ class ModelStack:
     def alone(self, model: VideoModel, maps: Mapping[str, FeatureMap], targets: Tensor) -> Tensor:
         """The loss of one of the models by itself in eval mode."""
         probe = _Probe(model, self._base.precision).eval()
+        # The first model's modules are those that are called.
+        self._mode = None
         loss: Tensor = probe(_as_tensors(maps)[0], targets)[0]
         return loss
 

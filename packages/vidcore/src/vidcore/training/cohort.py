@@ -189,7 +189,8 @@ class Cohort:
         facts = torch.zeros(max(map(self._steps.steps, alive)), len(self.members), 3, dtype=torch.float64)
         for k in alive:
             first, steps = self.results[k].training.updates, self._steps.steps(k)
-            rates = [self._rate(k, first + step) for step in range(steps)]
+            scale = schedule(steps * self.config.epochs, self.config.warmup)
+            rates = [self.members[k].lr * scale(first + step) for step in range(steps)]
             facts[:steps, k] = step_facts(rates, self.members[k].weight_decay, first)
         return facts.to(self._device, self._stack.flat.dtype)
 

@@ -35,7 +35,7 @@ class EncodedClips:
             yield Batch(
                 self._targets[index],
                 self._mask[index],
-                tuple(self._rows[number] for number in numbers),
+                tuple(map(self._rows.__getitem__, numbers)),
                 features={name: taken(fmap, index) for name, fmap in self._maps.items()},
             )
 

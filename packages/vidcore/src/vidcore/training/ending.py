@@ -19,7 +19,11 @@ def last_words(run: RunFolder, progress: Progress) -> Iterator[None]:
         yield
     except (RunInterruptedError, KeyboardInterrupt) as exc:
         what = str(exc) or "stopped"
-        kept = f"go on with: {run.resume_command}" if _can_resume(run) else "no step was finished"
+        kept = (
+            f"go on with: {run.resume_command}"
+            if _can_resume(run)
+            else f"no step was finished; begin anew with: {run.resume_command}"
+        )
         progress.end("stopped", what)
         progress.log(what)
         raise RunInterruptedError(f"{what}\n  {kept}") from exc
@@ -40,5 +44,5 @@ def last_words(run: RunFolder, progress: Progress) -> Iterator[None]:
 
 
 def _can_resume(run: RunFolder) -> bool:
-    kept = ("checkpoints/*.pt", "folds/*/checkpoints/*.pt", "folds/*/results.json")
+    kept = ("checkpoints/*.pt", "folds/*/checkpoints/*.pt", "folds/*/results.json", "grid.json")
     return any(any(run.root.glob(pattern)) for pattern in kept)

@@ -41,11 +41,11 @@ def check_fitted(model: VideoModel, config: RunConfig) -> None:
                 f"head {name!r} is fitted on features in one go, so nothing before it can be trained; extractor "
                 f"{stream!r} would be: set extractors.{number}.freeze=true, or use --head classification"
             )
-    parts: tuple[tuple[str, Fusion | Readout, str], ...] = (
-        ("fusion", model.fusion, "concat"),
-        ("readout", model.readout, "mean"),
-    )
-    for kind, part, other in parts:
+    plain: dict[str, tuple[Fusion | Readout, str]] = {
+        "fusion": (model.fusion, "concat"),
+        "readout": (model.readout, "mean"),
+    }
+    for kind, (part, other) in plain.items():
         if any(parameter.requires_grad for parameter in part.parameters()):
             raise WiringError(
                 f"head {name!r} is fitted on features in one go, so nothing before it can be trained; {kind} "

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vidcore.training.batches import Predictions
-from vidcore.training.files import write_json
+from vidcore.training.files import replacing, write_json
+from vidcore.training.fitting import is_fitted
 from vidcore.training.metrics import DEFINITIONS
 from vidcore.training.results import closing_notes, judged_answers, run_facts, training_facts, write_predictions
+from vidcore.training.run import RunFolder
 from vidcore.training.session import Session
 from vidcore.training.trainer import Trainer
 
@@ -32,11 +35,12 @@ def write_fold_results(
         pooled: every row as the model of the fold that had not seen it answers.
         held: rows that are in no fold as the shipped model answers.
     """
-    shipped = (
-        f"trained on the rows of all folds for {trainer.state.epoch} epochs, the median of the folds' best"
-        if best is None
-        else f"that of fold {best['fold']}, which validated best"
-    )
+    if best is not None:
+        shipped = f"that of fold {best['fold']}, which validated best"
+    elif is_fitted(trainer.model):
+        shipped = "fitted to the rows of all folds"
+    else:
+        shipped = f"trained on the rows of all folds for {trainer.state.epoch} epochs, the median of the folds' best"
     results = {
         "test": {"split": "folds", **judged_answers(session, pooled, session.data.info)},
         "folds": summarise(folds),
@@ -49,7 +53,15 @@ def write_fold_results(
     }
     if trainer.processes.first:
         write_predictions(session.run, [pooled, *([held] if held else [])], session.data)
+        _write_table(session.run, results["folds"]["each"])
         write_json(session.run.results, results)
+
+
+def _write_table(run: RunFolder, each: Sequence[Mapping[str, Any]]) -> None:
+    with replacing(run.table) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(each[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(each)
 
 
 def summarise(folds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -67,6 +79,7 @@ def summarise(folds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                 "best_epoch": fold["best_epoch"],
                 "epochs": fold["epochs"],
                 "training_seconds": fold["training_seconds"],
+                **{name: fold[name] for name in ("lr", "weight_decay") if name in fold},
                 **{name: score["value"] for name, score in fold["test"]["scores"].items()},
             }
             for fold in folds

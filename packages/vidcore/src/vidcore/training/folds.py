@@ -18,6 +18,7 @@ from vidcore.training.batches import BatchSource, Predictions, TrainingData
 from vidcore.training.checkpoints import Checkpoints, trained_state
 from vidcore.training.choosing import TOGETHER, numbers_by_grid
 from vidcore.training.files import read_json, replacing, write_json
+from vidcore.training.fitting import is_fitted
 from vidcore.training.fold_results import write_fold_results
 from vidcore.training.interruption import RunInterruptedError
 from vidcore.training.predicting import scored
@@ -124,7 +125,8 @@ def _train_fold(
         _write_answers(folder, answers)
         facts = {"fold": number, **model_facts(session, trainer)}
         save_part(folder.root, tensors, session.config, info, facts, whole=session.run.root)
-        found = {"fold": number, **training_facts(trainer), "test": {"split": "test", **judged}}
+        numbers = {"lr": config.lr, "weight_decay": config.weight_decay}
+        found = {"fold": number, **training_facts(trainer), **numbers, "test": {"split": "test", **judged}}
         write_json(folder.results, {**found, "history": trainer.state.history})
     scores = ", ".join(f"{name.replace('_', ' ')} {score['value']:.4f}" for name, score in judged["scores"].items())
     session.progress.note(f"fold {number} of {folds}: {scores} on {len(test)} clips, model of epoch "
@@ -134,8 +136,11 @@ def _train_fold(
 def _refit(session: Session, sources: Mapping[str, BatchSource], done: list[Fold], before: list[Row]) -> Trainer:
     last = max(1, round(statistics.median(fold["best_epoch"] for fold in done)))
     rows = session.data.splits.train
-    session.progress.note(f"training the model that is shipped on all {len(rows)} rows, {last} epochs: "
-                          "the median of the folds' best")  # fmt: skip
+    session.progress.note(
+        f"fitting the model that is shipped to all {len(rows)} rows"
+        if is_fitted(session.model)
+        else f"training the model that is shipped on all {len(rows)} rows, {last} epochs: the median of the folds' best"
+    )
     trainer = session.trainer(checkpoints=Checkpoints(session.run.checkpoints), last_epoch=last)
     trainer.prepare(session.fresh_model(session.data.splits))
     session.fit(trainer, TrainingData(session.balanced(sources["train"], rows)), session.run, before=before)

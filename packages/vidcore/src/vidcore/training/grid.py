@@ -21,7 +21,7 @@ from vidcore.training.deadline import Deadline
 from vidcore.training.device import make_fabric
 from vidcore.training.encoded import EncodedClips, taken
 from vidcore.training.footprint import member_bytes, memory_allowed
-from vidcore.training.interruption import RunInterruptedError
+from vidcore.training.interruption import Interruption, RunInterruptedError
 from vidcore.training.member import GridMember, MemberResult
 from vidcore.training.progress import Progress
 from vidcore.training.seeding import seed_all
@@ -152,6 +152,7 @@ def fit_grid(
         ConfigError: the device is not there or cannot do the precision.
         DataError: no members, or one of a fold that is not there.
         TrainingError: nothing is trained, or no member came to its end.
+        RunInterruptedError: SIGINT or SIGTERM, at the end of an epoch.
     """
     missing = sorted({member.fold for member in members} - data.folds.keys())
     if not members or missing:
@@ -231,9 +232,12 @@ class _GridRun:
         # What the members' noise is drawn from.
         seed_all(self._config.seed)
         epochs = 0
-        for going in cohort.fit():
-            epochs += 1
-            self._progress.advance(len(members), epoch=epochs, epochs=self._config.epochs, members=going)
+        with Interruption() as interruption:
+            for going in cohort.fit():
+                epochs += 1
+                self._progress.advance(len(members), epoch=epochs, epochs=self._config.epochs, members=going)
+                if interruption.asked:
+                    raise RunInterruptedError(f"stopped in the grid after {epochs} of {self._config.epochs} epochs")
         self._progress.advance(len(members) * (self._config.epochs - epochs))
         return cohort.results
 

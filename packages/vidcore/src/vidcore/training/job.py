@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from vidcore.assemble import assemble
+from vidcore.assemble import assemble, check_wiring
 from vidcore.catalog import FusionSpec, HeadSpec, ReadoutSpec, Registry, installed
 from vidcore.config import RunConfig, component_config
 from vidcore.errors import RunError, VidcoreError
@@ -57,6 +57,7 @@ def train(
     """
     registry = registry or installed()
     check_names(config, registry)
+    check_wiring(config, registry)
     deadline = Deadline(config.train.time_budget)
     fabric = make_fabric(config.train)
     processes = Processes(fabric)

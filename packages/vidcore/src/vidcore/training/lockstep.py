@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -151,7 +152,8 @@ class Lockstep:
         return [tuple(members)] if self.share_batches else [(k,) for k in members]
 
 
+@functools.lru_cache(maxsize=64)
 def _steps(clips: int, batch_size: int, accumulate: int) -> list[list[tuple[int, int]]]:
-    """``steps_of`` as places in an order, which is the same for any."""
+    """``steps_of`` as places in an order, which is the same for any: for all members and epochs."""
     places = list(range(clips))
     return [[(part[0], part[-1] + 1) for part in step] for step in steps_of(places, batch_size, accumulate)]

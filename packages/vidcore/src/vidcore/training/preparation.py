@@ -18,6 +18,7 @@ from vidcore.data.targets import Targets
 from vidcore.heads.base import TargetInfo
 from vidcore.training.contents import OpenedData, opened
 from vidcore.training.datasets import together
+from vidcore.training.duplicates import kept_together
 from vidcore.training.files import replacing
 from vidcore.training.head_targets import run_targets, sources_of
 from vidcore.training.loader import default_workers
@@ -152,7 +153,8 @@ def prepare_data(config: RunConfig, registry: Registry, source: OpenedData, prog
     if config.data.on_error == "stop":
         report.raise_for_failures()
     kept = [number for number in range(len(manifest)) if number not in bad]
-    rows = _together([manifest[number] for number in kept], report)
+    used = [manifest[number] for number in kept]
+    rows = kept_together(used, report.duplicates, folds=config.train.folds is not None)
     targets = run_targets(config, registry, rows)
     splits, folds = _divided(_strata(rows, targets), config)
     return PreparedData(rows, kept, targets, splits, _skipped(report), source, _notes(report), folds)
@@ -233,17 +235,6 @@ def _stored_folds(run: RunFolder, numbers: list[int]) -> tuple[Splits, ...]:
         Splits(*([place[int(line["row"])] for line in table if line[name] == part] for part in SPLITS))
         for name in names
     )
-
-
-def _together(rows: list[Row], report: DataReport) -> list[Row]:
-    """Files with the same content count as one source, so that no split can share them."""
-    source = {path: str(same.paths[0]) for same in report.duplicates for path in same.paths}
-    return [
-        replace(row, group=f"same content as {source[row.video]}")
-        if row.video in source and row.group is None and row.split is None
-        else row
-        for row in rows
-    ]
 
 
 def _skipped(report: DataReport) -> list[Skipped]:

@@ -72,6 +72,11 @@ class RunFolder:
         return self.root / "results.json"
 
     @property
+    def table(self) -> Path:
+        """One row per fold with its scores; only there with ``train.folds``."""
+        return self.root / "results.csv"
+
+    @property
     def predictions(self) -> Path:
         """What the model said about every test clip."""
         return self.root / "predictions.csv"

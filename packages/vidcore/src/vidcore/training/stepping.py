@@ -108,7 +108,10 @@ class Stepper:
 
     def _accumulate(self, batches: Sequence[Batch], counted: Sequence[bool], *, alone: bool = False) -> float:
         """Gradients of the mean loss over the clips of all processes; ``alone``: without telling the others."""
-        self.optimizer.zero_grad(set_to_none=True)
+        # What zero_grad does, without the profiler's mark that it leaves in each step.
+        for group in self.optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
         head = self.model.head
         if self._direct and len(batches) == 1 and self.splits == 1:
             outputs, here = self.outputs(batches[0])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from torch.nn.modules.batchnorm import _BatchNorm
+
 from vidcore.config import RunConfig
 from vidcore.model import VideoModel
 from vidcore.training.device import device_name
@@ -65,7 +67,14 @@ def header(model: VideoModel, config: RunConfig, splits: str, fabric: Fabric) ->
     how = "fitted in one go" if is_fitted(model) else f"{train.epochs} epochs of batches of {train.batch_size}"
     lines.append(f"training   {how}, seed {train.seed}, {device_name(fabric.device)}, {train.precision}"
                  f"{_processes(fabric)}")  # fmt: skip
+    if fabric.world_size > 1 and has_batch_statistics(model):
+        lines.append("BatchNorm is trained: each process normalises by its own clips, unlike one process")
     return lines
+
+
+def has_batch_statistics(model: VideoModel) -> bool:
+    """Whether a part that is trained has BatchNorm, which makes a clip depend on its neighbours in the batch."""
+    return any(isinstance(module, _BatchNorm) and module.training for module in model.train().modules())
 
 
 def _processes(fabric: Fabric) -> str:

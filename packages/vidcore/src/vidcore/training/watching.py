@@ -74,7 +74,9 @@ def read_status(root: Path, now: datetime | None = None) -> RunStatus:
         state = "silent"
     phase = str(facts.get("phase", ""))
     if facts.get("folds") and state in ("running", "silent"):
-        phase = f"{phase} of {facts['folds']}"
+        fold = f"fold {facts.get('fold')}"
+        # What a fold does by the way, validating for one, does not name it.
+        phase = f"{phase if phase.endswith(fold) else f'{phase}, {fold}'} of {facts['folds']}"
     return RunStatus(
         root,
         state,

@@ -79,7 +79,7 @@ def importance(shares: Mapping[str, float]) -> str:
     names = sorted(shares, key=shares.__getitem__)
     figure = Figure(figsize=(4.6, 0.8 + 0.35 * len(names)), layout="constrained")
     axes = figure.subplots()
-    bars = axes.barh([_key(name) for name in names], [shares[name] for name in names])
+    bars = axes.barh([key_in_words(name) for name in names], [shares[name] for name in names])
     axes.bar_label(bars, fmt="%.2f", fontsize=8, padding=3)
     axes.set_xlim(0, 1.1)
     axes.set_xlabel("importance (share of variation, fANOVA)")
@@ -97,19 +97,20 @@ def slices(trials: list[dict[str, Any]], shares: Mapping[str, float], metric: st
         axes.scatter(values, [score for _, score in points], s=16)
         if numbers and min(values) > 0 and max(values) / min(values) > 20:
             axes.set_xscale("log")
-        axes.set_xlabel(_key(name))
+        axes.set_xlabel(key_in_words(name))
         axes.grid(alpha=0.3)
         axes.label_outer()
     figure.axes[0].set_ylabel(f"validation {metric}")
     return svg(figure)
 
 
-def _key(name: str) -> str:
+def key_in_words(name: str) -> str:
+    """``readout.options.dropout`` as ``readout dropout``, ``train.lr`` as ``lr``."""
     return name.replace(".options.", " ").replace("train.", "")
 
 
 def _in_words(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{_key(k)} {f'{v:.3g}' if isinstance(v, float) else v}" for k, v in values.items())
+    return ", ".join(f"{key_in_words(k)} {f'{v:.3g}' if isinstance(v, float) else v}" for k, v in values.items())
 
 
 def _rank(score: float | None, higher: bool) -> float:

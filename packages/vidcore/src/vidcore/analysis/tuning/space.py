@@ -31,7 +31,9 @@ def search_space(config: RunConfig, registry: Registry, stated: Sequence[str]) -
             for value in values.grid(2):
                 with_values(config, {key: value})
         return space
-    space = declared_space(TrainConfig, "train")
+    # What is fitted in one go has no learning rate.
+    fitted = not config.heads and registry.get(HeadSpec, config.head.name).fitted
+    space = {} if fitted else declared_space(TrainConfig, "train")
     parts: list[tuple[str, Any, Choice]] = [("readout", ReadoutSpec, config.readout)]
     parts += [(f"heads.{number}", HeadSpec, choice) for number, choice in enumerate(config.heads)]
     if not config.heads:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from vidcore.analysis.tuning.page import write_page
+from vidcore.analysis.tuning.page import key_in_words, write_page
 from vidcore.analysis.tuning.space import GRID_POINTS, grid_size, search_space, with_values
 from vidcore.analysis.tuning.trials import Ground, prepare_ground
 from vidcore.assemble import assemble
@@ -123,6 +123,8 @@ def tune(
     optuna = _optuna()
     if config.train.folds:
         raise ConfigError("a search judges every trial on the same validation rows; leave train.folds away")
+    if config.train.grid:
+        raise ConfigError("a search chooses learning rate and weight decay by itself; leave train.grid away")
     registry = registry or installed()
     space = search_space(config, registry, search)
     out.mkdir(parents=True, exist_ok=True)
@@ -205,7 +207,7 @@ class _Searcher:
             self.study.tell(trial, state=optuna.trial.TrialState.PRUNED)
         else:
             self.study.tell(trial, score)
-        shown = ", ".join(f"{key.rpartition('.')[2]} {_short(value)}" for key, value in values.items())
+        shown = ", ".join(f"{key_in_words(key)} {_short(value)}" for key, value in values.items())
         state = " (stopped early: below the median)" if pruner.pruned else ""
         self.said(f"trial {self.ended} of {wanted}: validation {score:.4f}{state}  {shown}")
         # What a search leaves of a trial is its scores; the weights of the kept settings are trained anew.
