@@ -8,10 +8,11 @@ import signal
 from importlib.util import find_spec
 
 import pytest
-from vidcore.data.manifest import Row, write_manifest
+from vidcore.data.manifest import Row
 from vidcore.data.sampling import Sampling
 from vidcore.extract import extract, extractor_identity
 from vidcore.extract.cluster import extract_on_cluster
+from vidcore.extract.rows import RowSource
 from vidcore.extract.worker import ExtractionJob
 from vidcore.store import FeatureStore
 
@@ -26,10 +27,9 @@ def test_a_killed_worker_costs_nothing_but_time(folder, tmp_path):
     videos = sorted(folder.glob("*.mkv"))
     broken = tmp_path / "broken.mkv"
     broken.write_bytes(b"no video")
-    manifest = tmp_path / "rows.csv"
     segments = [(video, start) for start in (0.0, 0.1, 0.2) for video in videos]
     rows = [Row(video, start_seconds=start) for video, start in segments]
-    write_manifest([*rows[:7], Row(broken), *rows[7:]], manifest)
+    source = RowSource(iter([*rows[:7], Row(broken), *rows[7:]]), None)
     job = ExtractionJob((("basic/patch_transformer", TINY),), tmp_path / "store", Sampling("uniform", 4), workers=1)
     killed: list[int] = []
 
@@ -40,7 +40,7 @@ def test_a_killed_worker_costs_nothing_but_time(folder, tmp_path):
                 os.kill(process, signal.SIGKILL)
 
     listed = tmp_path / "failures.csv"
-    report = extract_on_cluster(manifest, job, workers=2, rows_per_task=2, on_task=kill_once, failures=listed)
+    report = extract_on_cluster(source, job, workers=2, rows_per_task=2, on_task=kill_once, failures=listed)
     assert killed
     assert [failure.row for failure in report.failures] == [7]
     assert report.done + report.present == 30, "no clip is missing and none is counted twice"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ from vidcore.data.sampling import Sampling
 from vidcore.errors import ConfigError, ExtractionError, StoreError
 from vidcore.extract import ClipKeys, clip_key, extractor_identity, key_size
 from vidcore.extract.decoding import DecodePool
+from vidcore.extract.engine import Engine
 from vidcore.extract.failures import FailureFile
 from vidcore.extractors import Extractor
 from vidcore.store import Collection, FeatureStore, Writer
@@ -378,6 +379,50 @@ def test_a_full_disk_stops_the_run_and_keeps_what_is_done(
     assert len(collection(tmp_path / "store", stub())) == 4
     report = run(rows, {"s": stub()})
     assert (report.present, report.done) == (4, 6)
+
+
+def test_a_store_that_cannot_be_written_does_where_nothing_is_missing(
+    rows: list[Row], stub: Any, run: Run, decoded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(rows[:3], {"s": stub()})
+    decoded.clear()
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert run(rows[:3], {"s": stub()}).present == 3
+    with pytest.raises(StoreError, match="permission denied: cannot write to"):
+        run(rows, {"s": stub()})
+    assert not decoded, "it is said before anything is decoded"
+
+
+def test_rows_that_others_work_on_are_not_kept(stub: Any, tmp_path: Path) -> None:
+    living, most = 0, 0
+
+    class Counted(Row):
+        def __del__(self) -> None:
+            nonlocal living
+            living -= 1
+
+    def many() -> Iterator[Row]:
+        nonlocal living, most
+        for _ in range(20_000):
+            living, most = living + 1, max(most, living + 1)
+            yield Counted(tmp_path / "v.mkv")
+
+    class Others:
+        """Every chunk is held by another process when it is first seen, and done when it is looked at again."""
+
+        taken_over = 0
+        seen: ClassVar[set[str]] = set()
+
+        def acquire(self, name: str) -> str:
+            answer = "done" if name in self.seen else "held"
+            self.seen.add(name)
+            return answer
+
+    store = FeatureStore.open(tmp_path / "store", write=True)
+    with Engine({"s": stub()}, store, SAMPLING, workers=1) as engine:
+        report = engine.run(many(), leases=Others())  # type: ignore[arg-type]
+    assert report.elsewhere == 20_000
+    assert most < 33 * 256 + 512
 
 
 def test_several_clips_a_row_are_refused(rows: list[Row], stub: Any, tmp_path: Path) -> None:

@@ -12,15 +12,17 @@ import torch
 from vidcore.catalog import ClipFormat
 from vidcore.data.manifest import Row, write_manifest
 from vidcore.errors import ConfigError, ManifestError, StoreError
+from vidcore.extract import writing
 from vidcore.extract.batching import BatchQueue, BatchSizer, Gate
 from vidcore.extract.failures import FailedRow, FailureFile
 from vidcore.extract.lanes import out_of_memory
-from vidcore.extract.plan import cut_chunks
+from vidcore.extract.plan import PlannedChunk, cut_chunks
 from vidcore.extract.progress import Meter
 from vidcore.extract.records import BadFeatures, make_records, reduce_map
 from vidcore.extract.rows import open_rows
 from vidcore.extract.views import ViewBuilder, Views
 from vidcore.extract.worker import chosen_device
+from vidcore.extract.writing import ChunkLedger, StoreWriter
 from vidcore.features import FeatureMap
 from vidcore.preprocess import fit_frames
 
@@ -227,6 +229,35 @@ def test_a_manifest_is_streamed_and_counted(tmp_path: Path, folder: Path) -> Non
         open_rows(str(tmp_path / "empty.csv"))
     with pytest.raises(ManifestError, match="nowhere"):
         open_rows("nowhere/at_all.csv")
+
+
+def test_rows_that_were_looked_at_are_not_remembered_by_the_million(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[int] = []
+
+    class List:
+        def update(self, looked_at: set[int], failed: list[FailedRow], total: int | None) -> None:
+            told.append(len(looked_at))
+
+    monkeypatch.setattr(writing, "_MOST_LOOKED_AT", 100)
+    writer = StoreWriter(
+        lambda name: pytest.fail("nothing is written"), several=False, gate=Gate(1), ledger=ChunkLedger(print),
+        meter=Meter(), failures=List(), on_error=pytest.fail,
+    )  # type: ignore[arg-type]  # fmt: skip
+    for chunk in cut_chunks(itertools.islice(rows_without_end(), 256)):
+        writer.settle(PlannedChunk(chunk, [], [number for number, _ in chunk.rows], []))
+    assert told == [112, 112]
+
+
+def test_a_process_takes_the_gpu_of_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    assert chosen_device("auto") == torch.device("cuda:0")
+    monkeypatch.setenv("SLURM_LOCALID", "6")
+    assert chosen_device("auto") == torch.device("cuda:2")
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert chosen_device("auto") == torch.device("cuda:3")
+    assert chosen_device("cpu") == torch.device("cpu")
 
 
 def test_devices() -> None:

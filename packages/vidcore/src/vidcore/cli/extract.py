@@ -129,7 +129,7 @@ def _run(config: RunConfig, path: Path, listed: Path, options: dict[str, Any], *
     from vidcore.extract.worker import build_extractors, frames_for
     from vidcore.store import FeatureStore
 
-    store = FeatureStore.open(path, write=True)
+    store = FeatureStore.open(path, write=None)
     data = config.data
     found = open_rows(data.source, data.options, workers=options["workers"] or 1)
     keep_freed_memory()

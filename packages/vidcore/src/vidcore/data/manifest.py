@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from vidcore.errors import ManifestError
 
@@ -113,16 +113,13 @@ def write_manifest(rows: Iterable[Row], path: str | os.PathLike[str]) -> None:
     """Write rows that :func:`read_source` reads back equal: ``.csv``, ``.tsv`` or ``.jsonl`` by the path's ending.
 
     Paths below the manifest's folder are written relative to it. In CSV and TSV, extra values become text. The file
-    is written under a temporary name and renamed.
+    is written under a temporary name and renamed. To JSON Lines rows are streamed; a table's header needs all of them.
 
     Raises:
         ManifestError: The path ends in something else.
     """
     path = Path(path)
     suffix = _suffix(path)
-    rows = list(rows)
-    extras = list(dict.fromkeys(name for row in rows for name in row.extra))
-    used = ["video", "label", *(c for c in COLUMNS[2:] if any(getattr(row, c) is not None for row in rows)), *extras]
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     with temporary.open("w", encoding="utf-8", newline="") as file:
@@ -130,11 +127,17 @@ def write_manifest(rows: Iterable[Row], path: str | os.PathLike[str]) -> None:
             for row in rows:
                 file.write(json.dumps(_record(row, path.parent), ensure_ascii=False) + "\n")
         else:
-            writer = csv.DictWriter(file, used, delimiter="\t" if suffix == ".tsv" else ",", lineterminator="\n")
-            writer.writeheader()
-            for row in rows:
-                writer.writerow(_record(row, path.parent))
+            _write_table(list(rows), path.parent, file, "\t" if suffix == ".tsv" else ",")
     temporary.replace(path)
+
+
+def _write_table(rows: list[Row], base: Path, file: TextIO, delimiter: str) -> None:
+    extras = list(dict.fromkeys(name for row in rows for name in row.extra))
+    used = ["video", "label", *(c for c in COLUMNS[2:] if any(getattr(row, c) is not None for row in rows)), *extras]
+    writer = csv.DictWriter(file, used, delimiter=delimiter, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow(_record(row, base))
 
 
 def _source(path: str | os.PathLike[str]) -> Path:

@@ -55,7 +55,7 @@ def extract(
     Args:
         rows: A manifest, or any rows; streamed. A row's number is its position.
         extractors: Name -> live extractor, in eval mode, all on one device.
-        store: Opened for writing, or a folder.
+        store: A store, or its folder; one that cannot be written will do where nothing is missing.
         sampling: How clips are cut; one clip a row, the same for all extractors.
         keep: ``map`` (D, T, H, W), ``sequence`` its spatial mean, ``pooled`` the mean over time too.
         dtype: Type in which features are stored.
@@ -81,7 +81,7 @@ def extract(
     """
     check_shard(shard)
     if not isinstance(store, FeatureStore):
-        store = FeatureStore.open(store, write=True)
+        store = FeatureStore.open(store, write=None)
     with ExitStack() as stack:
         engine = stack.enter_context(
             Engine(
@@ -99,7 +99,7 @@ def extract(
             )
         )
         leases = None
-        if share and shard is None:
+        if share and shard is None and store.write:
             folder = store.path / LEASES / job_digest(engine.identities, sampling, size)
             leases = stack.enter_context(Leases(folder))
         return engine.run(

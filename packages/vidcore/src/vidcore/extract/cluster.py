@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -12,10 +14,11 @@ from typing import Any
 
 from vidcore.data.manifest import Row, write_manifest
 from vidcore.data.spans import Span, read_span, spans
-from vidcore.errors import ConfigError, ExtractionError
+from vidcore.errors import ConfigError, ExtractionError, StoreError
 from vidcore.extract.failures import FailedRow, FailureFile
 from vidcore.extract.rows import RowSource
 from vidcore.extract.worker import ChunkWorker, ExtractionJob
+from vidcore.store import FeatureStore
 
 ROWS_PER_TASK = 256
 
@@ -90,10 +93,13 @@ def extract_on_cluster(
 
     Raises:
         ConfigError: Ray is not installed.
+        StoreError: The store cannot be written.
         ManifestError: The manifest cannot be read.
         ExtractionError: The cluster gave up, with what it said.
     """
     ray = _ray()
+    # Before any machine is asked; and the rows are written into it.
+    FeatureStore.open(job.store, write=True)
     manifest = source if isinstance(source, Path) else _written(source, job.store)
     started = time.perf_counter()
     done = present = 0
@@ -174,14 +180,18 @@ def _answers(
 
 def _written(source: RowSource, store: Path) -> Path:
     """The rows as a manifest that every machine can read: in the store, named by what it holds."""
-    import hashlib
-
-    rows = [Row(row.video.absolute(), None, None, None, row.start_seconds, row.end_seconds) for row in source.rows]
-    digest = hashlib.sha256("\n".join(map(repr, rows)).encode()).hexdigest()[:16]
-    path = store / ".manifests" / f"{digest}.jsonl"
-    if not path.exists():
-        write_manifest(rows, path)
-    return path
+    folder = store / ".manifests"
+    new = folder / f".{secrets.token_hex(8)}.jsonl"
+    rows = (Row(row.video.absolute(), None, None, None, row.start_seconds, row.end_seconds) for row in source.rows)
+    try:
+        write_manifest(rows, new)
+        with new.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        return new.replace(folder / f"{digest}.jsonl")
+    except OSError as error:
+        raise StoreError(f"cannot write the rows to {folder}: {error.strerror or error}") from error
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def _ray() -> Any:

@@ -45,7 +45,7 @@ class Engine:
 
     Args:
         extractors: Name -> extractor, all on one device, in eval mode.
-        store: Opened for writing.
+        store: One that cannot be written will do where nothing is missing.
         sampling: How clips are cut; one clip a row.
         keep: See ``extractor_identity``.
         dtype: See there.

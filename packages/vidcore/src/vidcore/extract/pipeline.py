@@ -34,6 +34,8 @@ from vidcore.store import Writer
 _TOLD_SECONDS = 0.2
 # How often to look again at chunks that other processes hold, when nothing else is left.
 _HELD_SECONDS = 0.5
+# Chunks of others that are kept to be looked at again: most are done soon after, and their rows need not be in memory.
+_MOST_HELD = 32
 # Clips under way may take this share of the memory, and never more than so many bytes.
 _MEMORY_SHARE, _MEMORY_BYTES = 1 / 8, 8 << 30
 
@@ -151,6 +153,7 @@ class Pipeline:
     def _chunks(self, rows: Iterable[Row]) -> Iterator[Chunk]:
         """Chunks to do here: all of them, or those whose lease this process gets."""
         held: list[Chunk] = []
+        most_held = _MOST_HELD
         if self._leases is not None:
             # What others finished before this process took part is not marked as done any more.
             self._stages.planner.refresh()
@@ -160,15 +163,25 @@ class Pipeline:
             self._rows_seen += len(chunk.rows)
             if self._leases is None or self._acquire(self._leases, chunk, held):
                 yield chunk
+            if len(held) > most_held:
+                yield from self._look_again(held)
+                # Many processes hold many chunks: looking again after every further one would find the same.
+                most_held = max(_MOST_HELD, 2 * len(held))
         self._all_seen = True
-        while held and self._leases is not None and not self._stop.is_set():
-            waiting, held = held, []
-            for chunk in waiting:
-                if self._acquire(self._leases, chunk, held):
-                    self._stages.planner.refresh()
-                    yield chunk
-            if len(held) == len(waiting):
+        while held and not self._stop.is_set():
+            before = len(held)
+            yield from self._look_again(held)
+            if len(held) == before:
                 self._stop.wait(_HELD_SECONDS)
+
+    def _look_again(self, held: list[Chunk]) -> Iterator[Chunk]:
+        """Those of ``held`` that are free now; what others still hold is left in it."""
+        waiting = held.copy()
+        held.clear()
+        for chunk in waiting:
+            if self._leases is not None and self._acquire(self._leases, chunk, held):
+                self._stages.planner.refresh()
+                yield chunk
 
     def _acquire(self, leases: Leases, chunk: Chunk, held: list[Chunk]) -> bool:
         inherited, name = leases.taken_over, chunk.digest()
@@ -195,6 +208,9 @@ class Pipeline:
             for todo in planned.todo:
                 if not self._gate.enter():
                     return
+                for name in todo.keys:
+                    # Before anything is decoded for a store that cannot be written.
+                    self._stages.writers(name)
                 self._meter.start_clips()
                 with self._lock:
                     self._decoding += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,8 @@ from vidcore.extractors.base import Extractor
 from vidcore.store import FeatureStore
 
 DEFAULT_FRAMES = 16
+# How launchers tell a process its number on the machine.
+_PROCESS_NUMBERS = ("LOCAL_RANK", "SLURM_LOCALID")
 
 
 @dataclass(frozen=True)
@@ -141,13 +144,19 @@ def build_extractors(
 
 
 def chosen_device(asked: str) -> torch.device:
-    """The device asked for; ``auto`` is the GPU where there is one.
+    """The device asked for; ``auto`` is a GPU where there is one.
+
+    Of several GPUs a process takes the one of its number on this machine, where a launcher (torchrun, Fabric, srun)
+    gave it one.
 
     Raises:
         ConfigError: An unknown device, or a GPU that torch does not see.
     """
     if asked == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        number = next((os.environ[name] for name in _PROCESS_NUMBERS if os.environ.get(name, "").isdigit()), "0")
+        return torch.device("cuda", int(number) % torch.cuda.device_count())
     try:
         device = torch.device(asked)
     except RuntimeError:

@@ -21,6 +21,8 @@ from vidcore.store import Record, Writer
 _Answer = tuple[ClipJob, "str | None", "dict[str, Record] | BadFeatures | None"]
 # failures.csv is rewritten at most this often while the run goes on.
 _FAILURES_SECONDS = 5.0
+# Rows are remembered until the list was brought up to date with them: of millions that is not left to the end.
+_MOST_LOOKED_AT = 1 << 16
 
 
 class ChunkLedger:
@@ -106,7 +108,11 @@ class StoreWriter:
         self._queue.put((job, None, None))
 
     def settle(self, planned: PlannedChunk) -> None:
-        """Rows of a chunk that need no work: those that are there, and those whose files cannot be read."""
+        """Rows of a chunk that need no work: those that are there, and those whose files cannot be read.
+
+        Raises:
+            StoreError: The list of failures cannot be written.
+        """
         self._meter.count("present", len(planned.present))
         self._meter.count("failed", len(planned.failed))
         with self._lock:
@@ -114,6 +120,9 @@ class StoreWriter:
             self._looked_at.update(row.row for row in planned.failed)
             self._unsaid += planned.failed
             self.failed += planned.failed
+            many = len(self._looked_at) > _MOST_LOOKED_AT
+        if many:
+            self._tell(None)
 
     def finish(self, total: int | None) -> None:
         """Write what is in the queue, flush the writers, and bring the list of failures up to date.

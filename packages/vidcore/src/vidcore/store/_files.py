@@ -97,6 +97,17 @@ def explained(doing: str) -> Iterator[None]:
         raise refusal(exc, doing) from exc
 
 
+def check_writable(folder: Path) -> None:
+    """Say why a folder cannot be written.
+
+    Raises:
+        StoreError: The disk is read-only, or this user may not write there.
+    """
+    if not os.access(folder, os.W_OK):
+        code = errno.EROFS if os.statvfs(folder).f_flag & os.ST_RDONLY else errno.EACCES
+        raise refusal(OSError(code, os.strerror(code)), f"write to {folder}")
+
+
 def refusal(exc: OSError, doing: str) -> StoreError:
     """What an ``OSError`` means to a person: ``doing`` completes 'cannot ...'."""
     if exc.errno in FULL:

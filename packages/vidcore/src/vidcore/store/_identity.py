@@ -11,6 +11,8 @@ from typing import Any
 from vidcore.errors import StoreError
 
 _DIGITS = 16
+# Follow from the name, the options and the weights; too long for a line.
+_UNSAID = ("clip", "plugin")
 
 
 def identity_digest(identity: Mapping[str, Any]) -> str:
@@ -39,9 +41,11 @@ def folder_name(identity: Mapping[str, Any], digest: str) -> str:
 
 
 def in_words(identity: Mapping[str, Any]) -> str:
-    """One line for tables: the name, then what else there is, long hashes cut."""
+    """One line for tables: the name, then what a person chose, long hashes cut."""
     words = []
     for key, value in identity.items():
+        if key in _UNSAID:
+            continue
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         short = text[:12] if re.fullmatch(r"[0-9a-f]{32,}", text) else text
         words.append(short if key == "name" else f"{key}={short}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from vidcore.errors import StoreError
 
-from ._files import FORMAT, PENDING, explained, read_json, refusal, write_json
+from ._files import FORMAT, PENDING, check_writable, explained, read_json, write_json
 from ._gc import DEAD_SHARE, Cleaned, clean
 from ._gc_lock import GcLock
 from ._identity import folder_name, identity_digest
@@ -36,8 +35,13 @@ class FeatureStore:
         return f"FeatureStore({str(self.path)!r}, write={self.write})"
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], write: bool = False) -> FeatureStore:
+    def open(cls, path: str | os.PathLike[str], write: bool | None = False) -> FeatureStore:
         """Open a store; with ``write`` it is made where nothing is yet.
+
+        Args:
+            path: Its folder.
+            write: ``None``: for writing where it can be written, else for reading, which is enough where nothing is
+                missing. What then needs to write says why it cannot.
 
         Raises:
             StoreError: It is not a store, was written by a newer vidcore, cannot be read, or cannot be written.
@@ -45,11 +49,10 @@ class FeatureStore:
         folder = Path(path).expanduser()
         with explained(f"open {folder}"):
             if not _marked(folder):
-                _create(folder, write)
-        if write and not os.access(folder, os.W_OK):
-            code = errno.EROFS if os.statvfs(folder).f_flag & os.ST_RDONLY else errno.EACCES
-            raise refusal(OSError(code, os.strerror(code)), f"write to {folder}")
-        return cls(folder, write=write)
+                _create(folder, write is not False)
+        if write:
+            check_writable(folder)
+        return cls(folder, write=os.access(folder, os.W_OK) if write is None else write)
 
     def collection(self, identity: Mapping[str, Any]) -> Collection:
         """The features of one identity: everything their values depend on. Empty where nothing was put yet.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vidcore.errors import StoreError
 
 from ._batches import Batch, BatchReader
-from ._files import FORMAT, explained, read_json, refusal, write_json
+from ._files import FORMAT, check_writable, explained, read_json, refusal, write_json
 from ._identity import in_words
 from ._index import KeyIndex
 from ._layout import Layout
@@ -168,6 +168,7 @@ class Collection:
             StoreError: The store was opened for reading.
         """
         if not self._write:
+            check_writable(self.folder.parent)
             raise StoreError(
                 f"{self.folder.parent} was opened for reading\n  to write: FeatureStore.open(path, write=True)"
             )

@@ -126,7 +126,7 @@ def store_features(
         DataError: clips without features: a video that changed since it was checked, features that are not finite.
         StoreError: the store cannot be written.
     """
-    store = FeatureStore.open(config.store or cache_dir("features"), write=True)
+    store = FeatureStore.open(config.store or cache_dir("features"), write=None)
     extractors = {name: model.extractor(name) for name in model.streams}
     computed: Precision = "bfloat16" if precision == "bf16-mixed" else "float32"
     wanted, hashed = [rows[number] for number in used], ClipKeys()
