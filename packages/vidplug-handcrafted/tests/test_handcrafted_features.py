@@ -157,6 +157,11 @@ def test_pooled_features_are_mean_and_deviation_over_frames():
     assert len(set(POOLED_FEATURES)) == 2 * len(set(FRAME_FEATURES)) == 2 * len(FRAME_FEATURES)
 
 
+def test_only_the_statistics_of_single_frames_are_causal():
+    assert create("handcrafted/forensic").spec.causal
+    assert not create("handcrafted/forensic", outputs=("pooled",)).spec.causal
+
+
 def write_video(path: Path, codec: str, rate: int) -> None:
     import av
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from vidcore.cli import main, vidcore
+from vidcore.cli.benchmark import _spread_over
 
 
 def run(*arguments):
@@ -54,6 +55,7 @@ def test_json_has_every_figure_and_every_failure():
     assert (one["name"], one["parameters"], one["frames"], one["forwards"]) == ("basic/keypoints", 56689, 130, 2)
     assert one["latency"].keys() == {"median", "p5", "p95", "count"}
     assert 0 < one["difference"] < 1
+    assert one["probe"] is None
     assert [failed["name"] for failed in data["failed"]] == ["nothing"]
     assert data["failed"][0]["error"].startswith("no extractor named 'nothing'")
 
@@ -85,6 +87,13 @@ def test_calibration_videos_are_read_at_the_size_asked_for(brightness, monkeypat
     assert seen["count"] == 32
     assert seen["runtime"] == "auto"
     assert "error: basic/keypoints: MemoryError: enough seen" in shown.stderr
+
+
+def test_videos_are_taken_from_all_over_a_sorted_list():
+    assert _spread_over(list(range(36)), 32)[::31] == [0, 34]
+    assert _spread_over(list(range(120)), 4) == [0, 30, 60, 90]
+    assert _spread_over([1, 2], 32) == [1, 2]
+    assert _spread_over([], 32) == []
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
+from vidcore.catalog import ClipFormat
 from vidcore.cli import main, vidcore
+from vidcore.cli._describe import clip_in_words, resize_in_words
 
 
 def run(*arguments):
@@ -46,6 +49,22 @@ def test_info_says_what_the_spec_says():
     for expected in ("parameters 3,555,072  (3.6 M)", "RGB in [-1, 1]", "depth: int = 4", "Transformer blocks."):
         assert expected in shown
     assert "options" in json.loads(run("info", "gated", "--json").stdout)
+
+
+def test_a_clip_is_described_with_its_stride_and_the_way_its_frames_are_resized():
+    shown = run("info", "basic/patch_transformer").stdout
+    assert "  clip       2-128 x 64x64\n  resize     short side to 64, centre 64x64, bilinear\n" in shown
+    square = ClipFormat(frames=32, stride_frames=2, fps=30.0, size=(224, 224), resize_short=256)
+    assert clip_in_words(square) == "32 x 224x224, stride 2 at 30 fps"
+    assert clip_in_words(replace(square, stride_frames=1)) == "32 x 224x224, 30 fps"
+    assert clip_in_words(replace(square, fps=None)) == "32 x 224x224, stride 2"
+    assert resize_in_words(square) == "short side to 256, centre 224x224, bilinear"
+    assert resize_in_words(replace(square, resize_to=(128, 171))) == "both sides to 128x171, centre 224x224, bilinear"
+    assert resize_in_words(replace(square, fit="stretch")) == "both sides to 224x224, bilinear"
+    assert resize_in_words(replace(square, size=None, size_multiple=8)) == (
+        "each side down to a multiple of 8, bilinear"
+    )
+    assert resize_in_words(replace(square, size=None)) == ""
 
 
 def fails(capsys, *arguments):

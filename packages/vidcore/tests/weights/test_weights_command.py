@@ -152,8 +152,24 @@ def test_verify_another_file(run, published, tmp_path):
     output = run("verify", path)
     assert f"sha256 {digest(path)}\n  1 tensors, 6 numbers" in output
     assert "--extractor NAME" in output
-    with pytest.raises(WeightsError, match=r"does not fit tiny/cnn: 0.0% of its parameters match"):
+    with pytest.raises(WeightsError, match=r"(?s)does not fit tiny/cnn: 0.0% of its parameters match.*name: --json$"):
         run("verify", path, "--extractor", NAME)
+    with pytest.raises(WeightsError, match="say whose it is to be: --extractor NAME"):
+        run("verify", path, "--json")
+
+
+@pytest.mark.usefixtures("run", "cached")
+def test_verify_as_json_has_every_name(tmp_path):
+    path = tmp_path / "other.pth"
+    torch.save({"a.weight": torch.ones(2, 3)}, path)
+    shown = CliRunner().invoke(weights, ["verify", str(path), "--extractor", NAME, "--json"])
+    report = json.loads(shown.stdout)
+    assert shown.exit_code == 1
+    assert (report["fits"], report["matched"], report["left_over"]) == (False, [], ["a.weight"])
+    assert len(report["missing"]) > 1
+    shown = CliRunner().invoke(weights, ["verify", f"{NAME}.k400", "--json"])
+    assert shown.exit_code == 0
+    assert json.loads(shown.stdout)["fits"]
 
 
 def test_verify_does_not_download(run, monkeypatch):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
+from vidcore.catalog import ExtractorSpec
 from vidcore.extractors import Extractor, step_times
 from vidcore.features import FeatureMap
 
@@ -23,6 +26,10 @@ class ForensicExtractor(Extractor):
     """
 
     config: ForensicConfig
+
+    def __init__(self, spec: ExtractorSpec, config: ForensicConfig) -> None:
+        # A frame's own statistics wait for nothing, their mean over a window waits for its end.
+        super().__init__(replace(spec, causal="pooled" not in config.outputs), config)
 
     @property
     def feature_names(self) -> tuple[str, ...]:

@@ -6,14 +6,34 @@ from vidcore.catalog import ClipFormat, FeatureInfo
 
 
 def clip_in_words(clip: ClipFormat) -> str:
-    """The clip a network takes: ``32 x 224x224, stride 2``."""
+    """The clip a network takes: ``32 x 224x224, stride 2 at 30 fps``."""
     if clip.frames is not None:
         frames = str(clip.frames)
     else:
         frames = f"{clip.min_frames}-{clip.max_frames}" if clip.min_frames < clip.max_frames else str(clip.max_frames)
     size = "any size" if clip.size is None else f"{clip.size[0]}x{clip.size[1]}"
-    pace = f", {clip.fps:g} fps" if clip.fps else f", stride {clip.stride_frames}" if clip.stride_frames > 1 else ""
-    return f"{frames} x {size}{pace}"
+    stride = f"stride {clip.stride_frames}" if clip.stride_frames > 1 else ""
+    rate = f"{clip.fps:g} fps" if clip.fps else ""
+    pace = " at ".join(part for part in (stride, rate) if part)
+    return f"{frames} x {size}{', ' if pace else ''}{pace}"
+
+
+def resize_in_words(clip: ClipFormat) -> str:
+    """How frames come to the clip's size: ``short side to 256, centre 224x224, bilinear``."""
+    if clip.size is None:
+        if clip.size_multiple == 1:
+            return ""
+        return f"each side down to a multiple of {clip.size_multiple}, {clip.interpolation}"
+    size = f"{clip.size[0]}x{clip.size[1]}"
+    if clip.fit == "stretch":
+        return f"both sides to {size}, {clip.interpolation}"
+    if clip.resize_to is not None:
+        before = f"both sides to {clip.resize_to[0]}x{clip.resize_to[1]}"
+    elif clip.size[0] == clip.size[1]:
+        before = f"short side to {max(clip.resize_short or 0, *clip.size)}"
+    else:
+        before = "sides until the crop just fits"
+    return f"{before}, centre {size}, {clip.interpolation}"
 
 
 def output_in_words(info: FeatureInfo) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vidcore.analysis.efficiency import Efficiency, Spread
+    from vidcore.analysis.probe import ProbeCost
     from vidcore.data.manifest import Row
     from vidcore.extractors.base import Extractor
 
@@ -76,14 +78,21 @@ def benchmark(
         # What a network or an engine meets on its way (no memory left, an operator the device lacks) is a RuntimeError.
         except (VidcoreError, RuntimeError, MemoryError) as exc:
             errors[name] = str(exc) if isinstance(exc, VidcoreError) else f"{type(exc).__name__}: {exc}"
-    if as_json:
-        failed = [{"name": name, "error": error} for name, error in errors.items()]
-        click.echo(json.dumps({"measured": [one.as_dict() for one in found], "failed": failed}, indent=2))
-    else:
+    if not as_json:
         _echo(found, errors)
-    if choices["precision"] == "int8" and calibration is not None and not as_json:
+    probes: dict[str, ProbeCost | str] = {}
+    if choices["precision"] == "int8" and calibration is not None:
         for one in found:
-            _echo_probe_cost(one.name, place, calibration, choices)
+            probes[one.name] = _probe_cost(one.name, place, calibration, choices)
+            if not as_json:
+                click.echo(f"{one.name}: {_in_words(probes[one.name])}")
+    if as_json:
+        measured: list[dict[str, Any]] = [one.as_dict() for one in found]
+        for entry in measured:
+            cost = probes.get(entry["name"])
+            entry["probe"] = None if cost is None or isinstance(cost, str) else asdict(cost)
+        failed = [{"name": name, "error": error} for name, error in errors.items()]
+        click.echo(json.dumps({"measured": measured, "failed": failed}, indent=2))
     context.exit(1 if errors else 0)
 
 
@@ -115,18 +124,22 @@ def _rows_and_videos(
 
     frames, size = video_shape(extractor, frames, size)
     rows = list(read_source(source, labels=False))
-    # Rows of a folder are sorted by class: every k-th one, so that all classes are seen.
-    taken = rows[:: max(1, len(rows) // _CALIBRATION_VIDEOS)][:_CALIBRATION_VIDEOS]
+    taken = _spread_over(rows, _CALIBRATION_VIDEOS)
     if not calibration:
         known = {id(row) for row in taken}
-        others = [row for row in rows if id(row) not in known]
-        taken = others[:: max(1, len(others) // _PROBE_VIDEOS)][:_PROBE_VIDEOS]
+        taken = _spread_over([row for row in rows if id(row) not in known], _PROBE_VIDEOS)
     clips = [(row, read_clip(row, Sampling(frames=frames)).frames) for row in taken]
     return [(row, fit_frames(video, ClipFormat(size=size))) for row, video in clips]
 
 
-def _echo_probe_cost(name: str, device: str, source: Path, choices: dict[str, Any]) -> None:
-    """What int8 costs a linear probe, on videos of the calibration data that were not used to calibrate."""
+def _spread_over(rows: list[Row], most: int) -> list[Row]:
+    """At most so many rows, from the first to the last: those of a folder are sorted by class, and all are wanted."""
+    count = min(most, len(rows))
+    return [rows[place * len(rows) // count] for place in range(count)]
+
+
+def _probe_cost(name: str, device: str, source: Path, choices: dict[str, Any]) -> ProbeCost | str:
+    """What int8 costs a linear probe, on videos of the calibration data that were not used to calibrate; or why not."""
     from vidcore.analysis.probe import probe_cost
     from vidcore.assemble import create
     from vidcore.runtime import accelerate
@@ -136,18 +149,21 @@ def _echo_probe_cost(name: str, device: str, source: Path, choices: dict[str, An
     tested = _rows_and_videos(source, plain, frames, size, calibration=False)
     labels = [row.label for row, _ in tested]
     if not tested or None in labels:
-        click.echo(f"{name}: what int8 costs a probe is not measured: {source} has no labelled videos besides")
-        return
+        return f"{source} has no labelled videos besides"
     calibration = _videos(source, plain, frames, size)
     quantised = accelerate(plain, choices["runtime"], precision="int8", calibration=calibration)
     videos, groups = [video for _, video in tested], [row.group for row, _ in tested]
     try:
-        cost = probe_cost(plain, quantised, videos, [str(label) for label in labels], groups)
+        return probe_cost(plain, quantised, videos, [str(label) for label in labels], groups)
     except DataError as exc:
-        click.echo(f"{name}: what int8 costs a probe is not measured: {exc}")
-        return
-    click.echo(
-        f"{name}: a linear probe answers {cost.other:.1%} right from int8 features, {cost.reference:.1%} from float32; "
+        return str(exc)
+
+
+def _in_words(cost: ProbeCost | str) -> str:
+    if isinstance(cost, str):
+        return f"what int8 costs a probe is not measured: {cost}"
+    return (
+        f"a linear probe answers {cost.other:.1%} right from int8 features, {cost.reference:.1%} from float32; "
         f"{cost.changed} of {cost.clips} answers differ ({cost.folds}-fold cross-validation)"
     )
 

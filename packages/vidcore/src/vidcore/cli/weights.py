@@ -73,7 +73,9 @@ def fetch(name: str) -> None:
 @weights.command()
 @click.argument("source")
 @click.option("--extractor", metavar="NAME", help="Whose weights a file is to hold.")
-def verify(source: str, extractor: str | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="As JSON: every name, also where the file does not fit.")
+@click.pass_context
+def verify(context: click.Context, source: str, extractor: str | None, as_json: bool) -> None:
     """Check the hash of NAME.TAG or of a file, and whether it fits its extractor.
 
     Nothing is downloaded; the extractor is built without memory for its parameters.
@@ -82,12 +84,18 @@ def verify(source: str, extractor: str | None) -> None:
 
     spec, found = _found(source, extractor)
     if spec is None:
+        if as_json:
+            raise WeightsError(f"{found.path} is no published file; say whose it is to be: --extractor NAME")
         _describe(found)
         return
     report = compare_weights(_on_meta(spec), found)
-    click.echo(str(report))
+    if as_json:
+        click.echo(json.dumps({"fits": fits(report), **report.as_dict()}, indent=2))
+        context.exit(0 if fits(report) else 1)
     if not fits(report):
-        raise WeightsError(refusal(report))
+        # Hundreds of names say no more than the first ones.
+        raise WeightsError(f"{refusal(report)}\n  every name: --json")
+    click.echo(str(report))
     click.echo("fits")
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterable
+from contextlib import redirect_stdout
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -86,12 +88,14 @@ def _build(job: Job, path: Path, batches: list[list[Tensor]]) -> Engine:
     # Attention has patterns of its own that nncf leaves in floating point when told so.
     attention = any(op.get_type_name() in {"Softmax", "ScaledDotProductAttention"} for op in model.get_ops())
     try:
-        quantised = nncf.quantize(
-            model,
-            nncf.Dataset(items if len(job.inputs) > 1 else [arrays[0] for arrays in items]),
-            subset_size=len(items),
-            model_type=nncf.ModelType.TRANSFORMER if attention else None,
-        )
+        # Its progress bars would stand among what a command prints, JSON for instance.
+        with redirect_stdout(sys.stderr):
+            quantised = nncf.quantize(
+                model,
+                nncf.Dataset(items if len(job.inputs) > 1 else [arrays[0] for arrays in items]),
+                subset_size=len(items),
+                model_type=nncf.ModelType.TRANSFORMER if attention else None,
+            )
     except CONVERSION_ERRORS as exc:
         raise CannotRunError(f"nncf cannot quantise it: {first_line(exc)}") from exc
     return _openvino.compile_model(quantised, job, path)

@@ -122,4 +122,5 @@ def device_name(device: torch.device) -> str:
     """The device in words: the GPU's name, or the number of CPU threads torch uses."""
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
-    return f"cpu ({torch.get_num_threads()} threads)"
+    threads = torch.get_num_threads()
+    return f"cpu ({threads} thread{'s' if threads > 1 else ''})"
