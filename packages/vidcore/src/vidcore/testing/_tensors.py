@@ -44,18 +44,19 @@ def apply(function: Callable[[Tensor], Tensor], value: Any) -> Any:
     return value
 
 
-def row(value: Any, index: int) -> Any:
-    """One row of a batch, still a batch; the times of a map, where all rows share them, stay."""
+def rows(value: Any, *places: int) -> Any:
+    """Some rows of a batch, each as often as it is named; the times of a map, where all rows share them, stay."""
+    index = list(places)
     if isinstance(value, FeatureMap):
-        times = value.times if value.times.dim() == 1 else value.times[index : index + 1]
-        mask = None if value.mask is None else value.mask[index : index + 1]
-        return FeatureMap(value.data[index : index + 1], times, mask)
+        times = value.times if value.times.dim() == 1 else value.times[index]
+        mask = None if value.mask is None else value.mask[index]
+        return FeatureMap(value.data[index], times, mask)
     if isinstance(value, Tensor):
-        return value[index : index + 1]
+        return value[index]
     if isinstance(value, Mapping):
-        return {key: row(part, index) for key, part in value.items()}
+        return {key: rows(part, *places) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(row(part, index) for part in value)
+        return type(value)(rows(part, *places) for part in value)
     return value
 
 
