@@ -121,6 +121,11 @@ def test_two_heads_of_one_run(graded, tiny_config):
     assert test["scores"]["shade/accuracy"]["value"] > 0.9
     assert test["scores"]["level/rmse"]["value"] < 0.3
     assert test["heads"]["shade"]["per_class"].keys() == LEVEL.keys()
+    # Every class is as often in every part, so that always answering the mean errs by the standard deviation.
+    always = test["scores"]["level/rmse"]["baseline"]["training mean"]
+    assert always == pytest.approx(torch.tensor(list(LEVEL.values())).std(correction=0).item())
+    counts = json.loads(run.data.read_text())["class_counts"]["test"]
+    assert counts == {"shade: bright": 2, "shade: dark": 2, "shade: grey": 2, "level": 6}
     assert run.read_results()["score"] == {"name": "loss", "lower_is_better": True}
 
     facts = json.loads(run.model.read_text())

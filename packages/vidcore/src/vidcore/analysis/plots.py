@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 _WIDE = (7.0, 3.0)
+_FEW_LINES = 5
 # More classes than this and the cells are too small to hold numbers.
 _NUMBERED_CLASSES = 15
 
@@ -35,7 +36,9 @@ def curves(history: Sequence[Mapping[str, float | None]]) -> str:
         axes.set_title(title, fontsize=10)
         axes.grid(alpha=0.3)
         if axes.lines:
-            axes.legend(fontsize=8)
+            # Many lines leave no room for their names between them.
+            beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if len(axes.lines) > _FEW_LINES else {}
+            axes.legend(fontsize=8, **beside)
     return svg(figure)
 
 

@@ -42,9 +42,13 @@ def write_fold_results(
     else:
         shipped = f"trained on the rows of all folds for {trainer.state.epoch} epochs, the median of the folds' best"
     results = {
-        "test": {"split": "folds", **judged_answers(session, pooled, session.data.info)},
+        "test": {"split": "folds", **judged_answers(session, pooled, session.data.info, session.model.head)},
         "folds": summarise(folds),
-        **({"held_out": {"split": "test", **judged_answers(session, held, session.data.info)}} if held else {}),
+        **(
+            {"held_out": {"split": "test", **judged_answers(session, held, session.data.info, trainer.model.head)}}
+            if held
+            else {}
+        ),
         "shipped": shipped,
         "notes": closing_notes(session, [f"the model that is shipped is {shipped}; the scores are the folds'"]),
         **(training_facts(trainer) if best is None else {name: best[name] for name in training_facts(trainer)}),

@@ -120,7 +120,7 @@ def _train_fold(
     answers = trainer.predict(test, "test")
     info = session.data.told(splits)
     tensors = whole(trained_state(trainer.model))
-    judged = judged_answers(session, answers, info)
+    judged = judged_answers(session, answers, info, trainer.model.head)
     if trainer.processes.first:
         _write_answers(folder, answers)
         facts = {"fold": number, **model_facts(session, trainer)}

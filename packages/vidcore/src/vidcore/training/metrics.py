@@ -23,6 +23,21 @@ DEFINITIONS = {
     "ece": f"expected calibration error, {CALIBRATION_BINS} bins of equal width (Guo et al., arXiv:1706.04599)",
 }
 
+_OF_NUMBERS = {
+    "mse": "mean squared error over all numbers of a target",
+    "rmse": "root of the mean squared error",
+    "nrmse": "root of the mean squared error, in standard deviations of the training rows",
+    "r2": "coefficient of determination, averaged over columns",
+    "mean_average_precision": "average precision of each label, averaged over labels without weights",
+}
+
+
+def definition(name: str) -> str:
+    """What a score is."""
+    if name.startswith("rmse_"):
+        return f"{_OF_NUMBERS['rmse']} of {name.removeprefix('rmse_')}"
+    return DEFINITIONS.get(name) or _OF_NUMBERS.get(name) or f"the head's {name}"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judgement:

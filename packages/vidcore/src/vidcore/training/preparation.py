@@ -77,12 +77,18 @@ class PreparedData:
             "classes": list(self.targets.classes),
             "splits": {name: len(part) for name, part in named.items()},
             **({"folds": len(self.folds)} if self.folds else {}),
-            "class_counts": {
-                name: dict(zip(self.targets.classes, self.targets.counts(part), strict=True))
-                for name, part in named.items()
-            },
+            "class_counts": {name: self._class_counts(part) for name, part in named.items()},
             "notes": list(self.notes),
         }
+
+    def _class_counts(self, rows: list[int]) -> dict[str, int]:
+        """How many of these rows each class has; of several heads, ``label: class``."""
+        found = dict(zip(self.targets.classes, self.targets.counts(rows), strict=True))
+        for label, part in self.targets.parts.items():
+            counts = part.counts(part.at(rows)) or (len(part.at(rows)),)
+            names = [f"{label}: {name}" for name in part.classes] or [label]
+            found |= dict(zip(names, counts, strict=True))
+        return found
 
     def write(self, run: RunFolder) -> None:
         """Write ``split.csv``, ``folds.csv`` where there are folds, ``skipped.csv`` where rows were left out."""

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 
 from vidcore.data.targets import Targets
-from vidcore.heads.base import TargetInfo
-from vidcore.heads.several import shares
+from vidcore.heads.base import Head, TargetInfo
+from vidcore.heads.several import SeveralHeads, shares
 from vidcore.training.batches import BatchSource, Predictions
 from vidcore.training.files import read_json, replacing, write_json
-from vidcore.training.metrics import judge
+from vidcore.training.metrics import definition, judge
+from vidcore.training.predicting import scored
 from vidcore.training.preparation import PreparedData
 from vidcore.training.run import RunFolder
 from vidcore.training.session import Session
@@ -28,7 +29,7 @@ def write_results(session: Session, trainer: Trainer, sources: Mapping[str, Batc
     split = "test" if "test" in sources else "val" if "val" in sources else "train"
     answers = trainer.predict(sources.get("fixed", sources[split]), "test")
     info = session.data.info
-    judged = judged_answers(session, answers, info)
+    judged = judged_answers(session, answers, info, trainer.model.head)
     results = {
         "test": {"split": split, **judged},
         "complete": not trainer.unfinished,
@@ -81,21 +82,30 @@ def model_facts(session: Session, trainer: Trainer) -> dict[str, Any]:
     }
 
 
-def judged_answers(session: Session, answers: Predictions, info: TargetInfo) -> dict[str, Any]:
+def judged_answers(session: Session, answers: Predictions, info: TargetInfo, head: Head) -> dict[str, Any]:
     """``judge_predictions`` with the groups of the run's rows."""
-    return judge_predictions(answers, info, [session.data.rows[row].group for row in answers.rows])
+    return judge_predictions(answers, info, [session.data.rows[row].group for row in answers.rows], head)
 
 
-def judge_predictions(answers: Predictions, info: TargetInfo, groups: list[str | None]) -> dict[str, Any]:
+def judge_predictions(answers: Predictions, info: TargetInfo, groups: list[str | None], head: Head) -> dict[str, Any]:
     """Scores with definitions, intervals and baselines; for other targets than classes, the head's own metrics.
 
     Of several heads, ``heads`` says all this of each, over the clips that have a target for it; their scores stand
     in ``scores`` as ``label/score`` as well.
     """
     if info.parts:
-        return _judged_heads(answers, info, groups)
+        return _judged_heads(answers, info, groups, head)
     if info.kind != "class":
-        scores = {name: {"value": value, "definition": f"the head's {name}"} for name, value in answers.scores.items()}
+        always = _always(info, answers.targets)
+        baseline = scored(head, always, answers.targets) if always is not None else {}
+        scores = {
+            name: {
+                "value": value,
+                "definition": definition(name),
+                "baseline": {"training mean": baseline[name]} if name in baseline else {},
+            }
+            for name, value in answers.scores.items()
+        }
         return {"clips": len(answers.rows), "scores": scores}
     majority = int(np.argmax(info.counts))
     return judge(answers.predictions.float().numpy(), answers.targets.numpy(), info.classes, majority, groups).as_dict()
@@ -115,10 +125,20 @@ def answers_of_heads(answers: Predictions, info: TargetInfo) -> dict[str, Predic
     return found
 
 
-def _judged_heads(answers: Predictions, info: TargetInfo, groups: list[str | None]) -> dict[str, Any]:
+def _always(info: TargetInfo, targets: torch.Tensor) -> torch.Tensor | None:
+    """The mean of the training targets as the answer about every clip; of several labels their frequencies."""
+    if info.mean:
+        return torch.tensor(info.mean).reshape(info.shape).expand(targets.shape).contiguous()
+    if info.counts and info.rows:
+        return (torch.tensor(info.counts) / info.rows).expand(targets.shape)
+    return None
+
+
+def _judged_heads(answers: Predictions, info: TargetInfo, groups: list[str | None], head: Head) -> dict[str, Any]:
+    parts = {share.label: own for share, own in head.each()} if isinstance(head, SeveralHeads) else {}
     group_of = dict(zip(answers.rows, groups, strict=True))
     heads = {
-        label: judge_predictions(own, info.parts[label], [group_of[row] for row in own.rows])
+        label: judge_predictions(own, info.parts[label], [group_of[row] for row in own.rows], parts[label])
         for label, own in answers_of_heads(answers, info).items()
         if own.rows
     }
