@@ -101,8 +101,8 @@ def test_a_row_says_what_its_run_says(finished):
     weights = {row.label: row.weights for row in finished.rows}
     hashed = hashlib.sha256((finished.root.parent / "cnn.safetensors").read_bytes()).hexdigest()[:12]
     assert weights[PATCHES] == "random"
-    assert weights["basic/naive_cnn"] == f"cnn.safetensors {hashed}"
-    assert weights[f"{PATCHES} + basic/naive_cnn, concat"] == f"random + cnn.safetensors {hashed}"
+    assert weights["basic/naive_cnn"] == f"cnn {hashed}"
+    assert weights[f"{PATCHES} + basic/naive_cnn, concat"] == f"random + cnn {hashed}"
 
 
 def test_all_rows_have_the_same_folds_and_budget(finished):
