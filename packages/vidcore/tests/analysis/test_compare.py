@@ -101,8 +101,8 @@ def test_a_row_says_what_its_run_says(finished):
     weights = {row.label: row.weights for row in finished.rows}
     hashed = hashlib.sha256((finished.root.parent / "cnn.safetensors").read_bytes()).hexdigest()[:12]
     assert weights[PATCHES] == "random"
-    assert weights["basic/naive_cnn"] == f"cnn.safetensors {hashed}"
-    assert weights[f"{PATCHES} + basic/naive_cnn, concat"] == f"random + cnn.safetensors {hashed}"
+    assert weights["basic/naive_cnn"] == f"cnn {hashed}"
+    assert weights[f"{PATCHES} + basic/naive_cnn, concat"] == f"random + cnn {hashed}"
 
 
 def test_all_rows_have_the_same_folds_and_budget(finished):
@@ -189,7 +189,9 @@ def test_rows_can_be_added(finished, copied, registry, monkeypatch):
 
 def test_a_failed_row_takes_nothing_down_and_is_tried_again_alone(copied, registry, monkeypatch):
     told = []
-    found = compare(["mean/rgb"], out=copied.root, registry=registry, told=told.append)
+    # Trained, so that it runs inside the training and not before it.
+    given = ["mean/rgb.freeze=false"]
+    found = compare(["mean/rgb"], out=copied.root, registry=registry, told=told.append, overrides=given)
     assert told == ["[1/1] mean/rgb, mean, classification", "  failed: RuntimeError: the extractor is broken"]
     assert len(found.rows) == 3
     (failed,) = found.failed
@@ -202,6 +204,21 @@ def test_a_failed_row_takes_nothing_down_and_is_tried_again_alone(copied, regist
     found = compare(out=copied.root, registry=registry, told=told.append)
     assert told[0] == "[1/1] mean/rgb, mean, classification"
     assert (len(found.rows), found.failed) == (4, ())
+
+
+def test_a_fitted_head_has_a_row_where_nothing_before_it_is_trained(finished, copied):
+    pytest.importorskip("vidplug_handcrafted")
+    weights = next(iter(finished.root.parent.glob("*.safetensors")))
+    found = compare(
+        [PATCHES, "basic/naive_cnn"],
+        heads=["logistic_regression"],
+        out=copied.root,
+        overrides=[*OPTIONS, CNN, f"basic/naive_cnn.options.weights={weights}"],
+    )
+    fitted = [row for row in found.rows if "logistic_regression" in row.label]
+    assert [(row.trained, row.metric) for row in fitted] == [(0, "accuracy")]
+    (failed,) = found.failed
+    assert "fitted on features in one go, so nothing before it can be trained" in failed.error
 
 
 def test_a_stopped_row_goes_on_where_it_was(finished, copied):

@@ -121,6 +121,9 @@ def resume(
     data, changed = _by_first(Processes(fabric), prepare)
     seed_all(config.train.seed)
     model = assemble(config, data.info, registry)
+    # A comparison prepares its runs by itself.
+    check_fitted(model, config)
+    check_grid(config, model, data)
     return _carry_out(run, config, data, model, registry, fabric, deadline, show, callbacks, changed)
 
 

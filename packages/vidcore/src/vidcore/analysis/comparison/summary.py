@@ -78,7 +78,8 @@ def _weights(extractors: Sequence[Mapping[str, Any]]) -> str:
             found.append(facts["weights"])
         else:
             part = "" if facts["matched_fraction"] == 1 else f", {facts['matched_fraction']:.1%} matched"
-            found.append(f"{facts['weights'].rpartition('/')[2]} {facts['sha256'][:12]}{part}")
+            name = facts["weights"].rpartition("/")[2].removesuffix(".safetensors")
+            found.append(f"{name} {facts['sha256'][:12]}{part}")
     return " + ".join(found)
 
 
