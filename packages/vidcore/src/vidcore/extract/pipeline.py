@@ -78,7 +78,9 @@ class Pipeline:
             stages.writers, several=len(stages.sizers) > 1, gate=self._gate, ledger=self._ledger, meter=self._meter,
             failures=failures, on_error=self.fail,
         )  # fmt: skip
-        self._planned: queue.Queue[PlannedChunk | None] = queue.Queue(maxsize=1)
+        self._planned: queue.SimpleQueue[PlannedChunk | None] = queue.SimpleQueue()
+        # One chunk is planned ahead. It is leased only when it is wanted: what waits here is kept from other processes.
+        self._wanted = threading.Semaphore(1)
         self._lock = threading.Lock()
         self._decoding, self._all_submitted = 0, False
         self._rows_seen, self._all_seen = 0, False
@@ -138,17 +140,9 @@ class Pipeline:
             for chunk in self._chunks(rows):
                 planned = self._stages.planner.plan(chunk)
                 self._writer.settle(planned)
-                if not self._hand_over(planned):
-                    return
+                self._planned.put(planned)
         finally:
-            self._hand_over(None)
-
-    def _hand_over(self, planned: PlannedChunk | None) -> bool:
-        while not self._stop.is_set():
-            with contextlib.suppress(queue.Full):
-                self._planned.put(planned, timeout=_TOLD_SECONDS)
-                return True
-        return False
+            self._planned.put(None)
 
     def _chunks(self, rows: Iterable[Row]) -> Iterator[Chunk]:
         """Chunks to do here: all of them, or those whose lease this process gets."""
@@ -158,11 +152,11 @@ class Pipeline:
             # What others finished before this process took part is not marked as done any more.
             self._stages.planner.refresh()
         for chunk in cut_chunks(rows, self._shard):
+            self._rows_seen += len(chunk.rows)
+            if self._acquire(chunk, held):
+                yield chunk
             if self._stop.is_set():
                 return
-            self._rows_seen += len(chunk.rows)
-            if self._leases is None or self._acquire(self._leases, chunk, held):
-                yield chunk
             if len(held) > most_held:
                 yield from self._look_again(held)
                 # Many processes hold many chunks: looking again after every further one would find the same.
@@ -179,11 +173,21 @@ class Pipeline:
         waiting = held.copy()
         held.clear()
         for chunk in waiting:
-            if self._leases is not None and self._acquire(self._leases, chunk, held):
+            if self._acquire(chunk, held):
                 self._stages.planner.refresh()
                 yield chunk
 
-    def _acquire(self, leases: Leases, chunk: Chunk, held: list[Chunk]) -> bool:
+    def _acquire(self, chunk: Chunk, held: list[Chunk]) -> bool:
+        """Wait until a chunk is wanted, and lease this one. False where others have it, and when stopped."""
+        while not self._wanted.acquire(timeout=_TOLD_SECONDS):
+            if self._stop.is_set():
+                return False
+        mine = self._leases is None or self._lease(self._leases, chunk, held)
+        if not mine:
+            self._wanted.release()
+        return mine
+
+    def _lease(self, leases: Leases, chunk: Chunk, held: list[Chunk]) -> bool:
         inherited, name = leases.taken_over, chunk.digest()
         answer = leases.acquire(name)
         if answer == "held":
@@ -204,6 +208,7 @@ class Pipeline:
                 continue
             if planned is None:
                 break
+            self._wanted.release()
             self._ledger.open(planned)
             for todo in planned.todo:
                 if not self._gate.enter():
