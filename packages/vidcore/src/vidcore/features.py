@@ -69,7 +69,9 @@ class FeatureMap:
 
     def sequence(self) -> Tensor:
         """One vector per step, the spatial mean: (B, T', D)."""
-        return self.data.mean((3, 4)).transpose(1, 2)
+        # Of a pooled map there is nothing to average: a twentieth of the time of training a small head on one.
+        mean = self.data[..., 0, 0] if self._is_pooled else self.data.mean((3, 4))
+        return mean.transpose(1, 2)
 
     def tokens(self) -> Tensor:
         """Every grid cell as a token, time-major: (B, T'*H'*W', D)."""
@@ -81,7 +83,11 @@ class FeatureMap:
 
     def pooled(self) -> FeatureMap:
         """The same steps with H' = W' = 1 (spatial mean)."""
-        return replace(self, data=self.data.mean((3, 4), keepdim=True))
+        return self if self._is_pooled else replace(self, data=self.data.mean((3, 4), keepdim=True))
+
+    @property
+    def _is_pooled(self) -> bool:
+        return self.data.shape[3:] == (1, 1)
 
     def to(
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None, *, non_blocking: bool = False

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from click import UsageError
 from click.testing import CliRunner, Result
 from vidcore.cli import main, vidcore
+from vidcore.errors import ConfigError
 from vidcore.store import FeatureStore
 
 CNN = "extractors.0.options.width=16"
@@ -104,3 +108,39 @@ def test_what_means_nothing_is_refused(arguments: tuple[str, ...], message: str)
 def test_the_data_must_be_there(tmp_path: Path) -> None:
     result = extract(tmp_path / "nothing_here", tmp_path / "store")
     assert "nothing_here" in str(result.exception)
+
+
+def test_two_processes_share_the_rows_and_one_speaks_for_both(videos: Path, tmp_path: Path) -> None:
+    (videos / "empty.mkv").touch()
+    store = tmp_path / "store"
+    command = [sys.executable, "-m", "vidcore.cli", "extract", "--extractor", "basic/naive_cnn", "--data", str(videos)]
+    command += [
+        "--out",
+        str(store),
+        "--frames",
+        "4",
+        "--workers",
+        "1",
+        "--device",
+        "cpu",
+        "--devices",
+        "2",
+        "--json",
+        CNN,
+    ]
+    done = subprocess.run([*command, CNN], capture_output=True, text=True, check=False)
+    assert done.returncode == 3, done.stderr
+    report = json.loads(done.stdout)
+    assert report["done"] + report["present"] + report["elsewhere"] == 4
+    assert [Path(row["path"]).name for row in report["failures"]] == ["empty.mkv"]
+    (collection,) = FeatureStore.open(store).collections()
+    assert len(collection) == 4
+
+
+def test_what_divides_the_rows_is_one_thing(videos: Path, tmp_path: Path) -> None:
+    twice = extract(videos, tmp_path / "store", "--shard", "0/2", "--devices", "2").exception
+    assert isinstance(twice, UsageError)
+    assert twice.message == "--shard and --devices all divide the rows; give one of them"
+    unknown = extract(videos, tmp_path / "store", "--devices", "two").exception
+    assert isinstance(unknown, ConfigError)
+    assert str(unknown).startswith("devices is 'two'; give a number of processes")

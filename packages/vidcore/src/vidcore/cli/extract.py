@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,8 @@ class _Shard(click.ParamType):  # type: ignore[type-arg]  # generic since click 
 @click.option("--workers", type=click.IntRange(1), help="Decoding processes.  [default: one per core]")
 @click.option("--shard", type=_Shard(), help="Only rows i, i+n, i+2n, ...: for schedulers.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
+@click.option("--devices", default="1", show_default=True, metavar="N|auto",
+              help="Processes here, a GPU each, that share the work; auto: one per GPU.")  # fmt: skip
 @click.option("--timeout", type=click.FloatRange(1), default=60.0, show_default=True, help="Seconds without a sign.")
 @click.option("--failures", type=click.Path(path_type=Path), help="List of failed rows.  [default: STORE/failures.csv]")
 @click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True,
@@ -75,13 +78,19 @@ def extract(
     path = _store_path(out)
     listed = options.pop("failures") or path / "failures.csv"
     cluster = {name: options.pop(name) for name in ("engine", "ray_workers", "ray_address")}
-    report: ExtractReport | ClusterReport
+    devices = options.pop("devices")
+    divided = [
+        name for name, on in (("--shard", options["shard"]), ("--engine ray", cluster["engine"] == "ray")) if on
+    ] + ["--devices"] * (devices != "1")
+    if len(divided) > 1:
+        raise click.UsageError(f"{' and '.join(divided)} all divide the rows; give one of them")
+    report: ExtractReport | ClusterReport | None
     if cluster["engine"] == "ray":
-        if options["shard"]:
-            raise click.UsageError("--shard and --engine ray both divide the rows; give one of them")
         report = _run_on_cluster(config, path, listed, options, cluster, show=not as_json)
     else:
-        report = _run(config, path, listed, options, show=not as_json)
+        report = _run_in_processes(config, path, listed, options, devices, show=not as_json)
+    if report is None:
+        return
     if as_json:
         click.echo(json.dumps(report.to_dict(), indent=2))
     else:
@@ -117,6 +126,30 @@ def _store_path(out: Path | None) -> Path:
     from vidcore.cache import cache_dir
 
     return out if out is not None else cache_dir("features")
+
+
+def _run_in_processes(
+    config: RunConfig, path: Path, listed: Path, options: dict[str, Any], devices: str, *, show: bool
+) -> ExtractReport | None:
+    """The report of one process, or of several together; ``None`` in those that another one speaks for."""
+    from vidcore.extract.failures import FailureFile
+    from vidcore.extract.processes import team
+
+    with team(devices, options["device"]) as here:
+        if here.count == 1:
+            return _run(config, path, listed, options, show=show)
+        shared = {**options, "workers": options["workers"] or here.workers}
+        if shared["device"] == "cuda":
+            # The GPU of this process's number.
+            shared["device"] = "auto"
+        report = _run(config, path, listed, shared, show=show and here.number == 0)
+        here.wait()
+        if here.number:
+            return None
+        # What the others could not use is in the list that all write.
+        failures = tuple(FailureFile(listed).read())
+        others = len(failures) - len(report.failures)
+        return replace(report, failures=failures, elsewhere=max(report.elsewhere - others, 0))
 
 
 def _run(config: RunConfig, path: Path, listed: Path, options: dict[str, Any], *, show: bool) -> ExtractReport:
