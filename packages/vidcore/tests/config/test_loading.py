@@ -55,7 +55,7 @@ def test_unknown_keys_get_a_suggestion():
     assert message(extractors=[{"name": "a", "frozen": True}]) == (
         "unknown key 'extractors.0.frozen'; did you mean 'extractors.0.freeze'?"
     )
-    assert message("data.zzzzzz=1").startswith("unknown key 'data.zzzzzz'; known keys: frames, ")
+    assert message("data.zzzzzz=1").startswith("unknown key 'data.zzzzzz'; known keys: balance, frames, ")
 
 
 def test_wrong_values_name_the_key_and_what_was_got():

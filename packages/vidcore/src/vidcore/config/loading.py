@@ -90,8 +90,8 @@ def _override(tree: dict[str, Any], override: str) -> None:
 
 def _child(node: Any, part: str, key: str) -> Any:
     if isinstance(node, list):
-        if part == str(len(node)):
-            # The next one: heads.1.name=regression after heads.0.name=classification.
+        if part == str(len(node)) and key.endswith(f"{part}.name"):
+            # A name begins the next one: heads.1.name=regression after heads.0.name=classification.
             node.append({})
         return node[_index(node, part, key)]
     child = node.setdefault(part, {})
