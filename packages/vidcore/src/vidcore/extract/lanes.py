@@ -19,6 +19,7 @@ from vidcore.extract.jobs import ClipJob
 from vidcore.extract.progress import Meter
 from vidcore.extract.records import BadFeatures, make_records
 from vidcore.extractors.base import Extractor
+from vidcore.runtime import OneDnnConvolutions
 from vidcore.store import Record
 
 Result = Callable[[ClipJob, str, "dict[str, Record] | BadFeatures"], None]
@@ -93,7 +94,8 @@ class Lanes:
             try:
                 torch.set_num_threads(self._threads)
                 # Engines that are built at their first clip watch it change in place, which inference mode hides.
-                with torch.no_grad() if len(self._extractors) > 1 else torch.inference_mode():
+                gradless = torch.no_grad() if len(self._extractors) > 1 else torch.inference_mode()
+                with gradless, self._convolutions():
                     while (batch := batches.take()) is not None:
                         with meter.timed("model"):
                             self._run(extractors, *batch, result, meter)
@@ -161,6 +163,10 @@ class Lanes:
         pinned = torch.empty((len(views), *views[0].shape), dtype=torch.uint8, pin_memory=True)
         torch.stack(views, out=pinned)
         return pinned.to(self._device, non_blocking=True)
+
+    def _convolutions(self) -> AbstractContextManager[object]:
+        # Several threads at one convolution are what PyTorch's own choice was made for.
+        return OneDnnConvolutions() if self._device.type == "cpu" and self._threads == 1 else nullcontext()
 
     def _autocast(self) -> AbstractContextManager[object]:
         if self._precision == "bfloat16":

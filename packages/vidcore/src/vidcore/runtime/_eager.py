@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor, nn
 
 from vidcore.runtime._copy import share
 from vidcore.runtime._job import CannotRunError, Engine, Job
+from vidcore.runtime._onednn import OneDnnConvolutions
 
 
 def build(job: Job) -> Engine:
@@ -15,7 +19,7 @@ def build(job: Job) -> Engine:
 
 
 def build_channels_last(job: Job) -> Engine:
-    """The network with the weights of its convolutions in channels-last layout, which convolutions hand on.
+    """The network with its convolutions in oneDNN and their weights in channels-last layout, which they hand on.
 
     Raises:
         CannotRunError: it has no 2D or 3D convolution.
@@ -32,12 +36,12 @@ def build_channels_last(job: Job) -> Engine:
                 changed = True
     if not changed:
         raise CannotRunError("it has no convolution")
-    return _engine(network)
+    return _engine(network, OneDnnConvolutions)
 
 
-def _engine(network: nn.Module) -> Engine:
+def _engine(network: nn.Module, around: Callable[[], AbstractContextManager[object]] = nullcontext) -> Engine:
     def run(tensors: list[Tensor]) -> list[Tensor]:
-        with torch.inference_mode():
+        with torch.inference_mode(), around():
             found = network(*tensors)
         # Tensors made in inference mode could not be trained on.
         return [data.clone() for data in found]
