@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,28 @@ class Classification(Head):
         if self.config.multilabel:
             return F.binary_cross_entropy_with_logits(logits, smoothed(targets, smoothing), weight=self.weight)
         return F.cross_entropy(logits, targets, weight=self.weight, label_smoothing=smoothing)
+
+    def losses_of_many(
+        self, tensors: Mapping[str, Tensor], features: Tensor, targets: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]] | None:
+        """One product and one cross-entropy for all; not with weights of classes, ``multilabel`` or soft targets."""
+        if targets.dim() != 2 or targets.is_floating_point() or tensors.keys() != {"linear.weight", "linear.bias"}:
+            return None
+        weight, bias = tensors["linear.weight"], tensors["linear.bias"]
+        units, readers, classes = bias.shape
+        if self.training and self.dropout.p:
+            # Each its own noise, so each its own features.
+            features = self.dropout(features.repeat_interleave(readers, 0))
+            targets = targets.repeat_interleave(readers, 0)
+            weight, bias = weight.flatten(0, 1)[:, None], bias.flatten(0, 1)[:, None]
+        # Those that read the same batch are one wide layer.
+        logits = torch.baddbmm(bias.flatten(1)[:, None], features, weight.flatten(1, 2).mT).float()
+        logits = logits.unflatten(2, (-1, classes))
+        each = targets[:, :, None].expand(logits.shape[:3])
+        smoothing = self.config.label_smoothing
+        losses = F.cross_entropy(logits.flatten(0, 2), each.flatten(), reduction="none", label_smoothing=smoothing)
+        means = losses.view(each.shape).mean(1).view(units, readers)
+        return means, {"logits": logits.transpose(1, 2).reshape(units, readers, -1, classes)}
 
     def loss_weight(self, targets: Tensor) -> float | Tensor:
         """The sum of the class weights of the clips, where classes have weights."""

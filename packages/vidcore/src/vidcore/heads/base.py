@@ -92,6 +92,25 @@ class Head(nn.Module, ABC):
         """
         return float(len(targets))
 
+    def losses_of_many(
+        self, tensors: Mapping[str, Tensor], features: Tensor, targets: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]] | None:
+        """``loss(forward(features), targets)`` for many heads like this one at once; grids of probes are trained by it.
+
+        A head without it is trained by ``torch.func.vmap``, to the same result in more time. A subclass that
+        overrides ``forward`` or ``loss`` and not this is taken to be without it.
+
+        Args:
+            tensors: the parameters and buffers of all heads, (U, M, ...) under their names in this one.
+            features: (U, B, K), batches that M heads each read.
+            targets: (U, B, ...).
+
+        Returns:
+            (U, M) losses, whose ``loss_weight`` is B, and outputs (U, M, B, ...); ``None``: not with this
+            configuration.
+        """
+        return None
+
     @abstractmethod
     def metrics(self) -> MetricCollection:
         """Fresh metrics of the task, one of them named ``score``."""

@@ -13,8 +13,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from vidcore.errors import TrainingError
 from vidcore.features import FeatureMap
+from vidcore.heads.base import Head
 from vidcore.model import VideoModel
 from vidcore.training.lockstep import Group
+from vidcore.training.settled import vectors
 
 _DATA, _TIMES, _MASK = "/data", "/times", "/mask"
 
@@ -58,6 +60,7 @@ class ModelStack:
         probes = [_Probe(model, precision) for model in models]
         self._base = probes[0]
         self._mode: bool | None = None
+        self._head_computes = _computes_many(models[0].head)
         trained = {name: p for name, p in self._base.named_parameters() if p.requires_grad}
         if not trained:
             raise TrainingError("the model has no parameter to train: every part is frozen or has none")
@@ -99,6 +102,8 @@ class ModelStack:
         flat, fixed = self.flat, self.fixed
         if group.index is not None:
             flat, fixed = flat[group.index], {name: tensor[group.index] for name, tensor in fixed.items()}
+        if found := self._at_once(group, flat, fixed, maps, targets):
+            return found
         loss, weight, *answers = self._call(group.shape, flat, fixed, maps, targets)
         if train and group.index is not None:
             for name, tensor in fixed.items():
@@ -133,6 +138,32 @@ class ModelStack:
             found |= {name: tensor[k] for name, tensor in fixed.items()}
             states[k] = {name.removeprefix("model."): found[where].clone() for name, where in kept.items()}
         return states
+
+    def _at_once(
+        self,
+        group: Group,
+        flat: Tensor,
+        fixed: Mapping[str, Tensor],
+        maps: Mapping[str, FeatureMap],
+        targets: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor | None] | None:
+        """What ``losses`` gives, from a head that computes many itself; ``None``: there is none, or more to compute."""
+        model, train = self._base.model, self._base.training
+        if not self._head_computes or (read := vectors(model, maps)) is None:
+            return None
+        parts = zip(self._names, flat.split(self._sizes, 1), self._shapes, strict=True)
+        tensors = {name: part.view(*group.shape, *size) for name, part, size in parts}
+        tensors |= {name: tensor.view(*group.shape, *tensor.shape[1:]) for name, tensor in fixed.items()}
+        own = {name.removeprefix("model.head."): tensor for name, tensor in tensors.items()}
+        units = group.shape[0]
+        with self._base.precision.forward_context():
+            found = model.head.losses_of_many(own, read.unflatten(0, (units, -1)), targets.unflatten(0, (units, -1)))
+        if found is None:
+            self._head_computes = False
+            return None
+        losses, outputs = found
+        weights = torch.full_like(losses, len(targets) // units, requires_grad=False)
+        return losses, weights, None if train else model.head.predictions(outputs)
 
     def _call(
         self,
@@ -182,6 +213,13 @@ class _Probe(nn.Module):
         loss = head.loss(outputs, targets)
         weight = torch.as_tensor(head.loss_weight(targets), dtype=loss.dtype, device=loss.device)
         return (loss, weight) if self.training else (loss, weight, head.predictions(outputs))
+
+
+def _computes_many(head: Head) -> bool:
+    """Whether ``losses_of_many`` is of the class that says what the loss is, or of a more derived one."""
+    names = {"forward", "loss", "loss_weight", "losses_of_many"}
+    last = next(kind for kind in type(head).__mro__ if names & vars(kind).keys())
+    return "losses_of_many" in vars(last)
 
 
 @contextmanager

@@ -54,4 +54,4 @@ def _joined(maps: Sequence[FeatureMap]) -> FeatureMap:
 def taken(fmap: FeatureMap, index: Tensor) -> FeatureMap:
     """The clips ``index`` (B,) of a map."""
     times = fmap.times[index] if fmap.times.dim() == 2 else fmap.times
-    return FeatureMap(fmap.data[index], times, fmap.mask[index] if fmap.mask is not None else None)
+    return FeatureMap(fmap.data.index_select(0, index), times, fmap.mask[index] if fmap.mask is not None else None)

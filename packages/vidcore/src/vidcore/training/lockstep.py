@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vidcore.config import TrainConfig
 from vidcore.training.member import GridMember
-from vidcore.training.optimisation import epoch_order, steps_of
+from vidcore.training.optimisation import epoch_permutation, steps_of
 
 Folds = Mapping[int, tuple[Tensor, Tensor]]
 """Rows of the training and of the validation clips of each fold."""
@@ -106,7 +106,7 @@ class Lockstep:
         units = []
         for (fold, seed), names in together.items():
             rows = self._folds[fold][0]
-            order = rows[torch.tensor(epoch_order(len(rows), seed, epoch), device=self._device)]
+            order = rows[epoch_permutation(len(rows), seed, epoch).to(self._device)]
             steps = _steps(len(rows), self._config.batch_size, self._config.accumulate)
             units += [Unit(part, order, steps) for part in self._parts(names)]
         return units

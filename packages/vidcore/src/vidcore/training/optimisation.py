@@ -6,7 +6,7 @@ import math
 from itertools import pairwise
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -77,8 +77,13 @@ def warmup_cosine(optimizer: Optimizer, steps: int, warmup: float) -> LambdaLR:
 
 def epoch_order(clips: int, seed: int, epoch: int) -> list[int]:
     """The order in which an epoch visits the clips: a permutation that depends on ``seed`` and ``epoch`` only."""
+    return epoch_permutation(clips, seed, epoch).tolist()
+
+
+def epoch_permutation(clips: int, seed: int, epoch: int) -> Tensor:
+    """``epoch_order`` as a tensor (clips,)."""
     generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
-    return torch.randperm(clips, generator=generator).tolist()
+    return torch.randperm(clips, generator=generator)
 
 
 def part_bounds(clips: int, parts: int) -> list[int]:

@@ -13,6 +13,7 @@ from vidcore.features import FeatureMap
 from vidcore.model import VideoModel
 from vidcore.training.batches import Batch
 from vidcore.training.encoded import taken
+from vidcore.training.slicing import chunks
 
 _STREAM = "readout"
 # Clips by which the parts are tried.
@@ -41,8 +42,8 @@ def settled(model: VideoModel, clips: Batch, batch_size: int) -> Batch | None:
     apart = torch.cat([_read(model, maps, few[i : i + 1]) for i in range(len(few))])
     if not all(torch.equal(judged, one) for one in trained) or not torch.allclose(judged, apart, rtol=1e-4, atol=1e-5):
         return None
-    rows = torch.arange(len(clips), device=clips.targets.device)
-    found = torch.cat([_read(model, maps, part) for part in rows.split(batch_size)])
+    device = next(model.head.parameters()).device
+    found = torch.cat([_of(model, part.to(device).features or {}) for part in chunks(clips, batch_size)])
     # (N, K) or (N, T, K); a pooled feature is a map as well.
     steps = found.unsqueeze(1) if found.dim() == 2 else found
     data = steps.transpose(1, 2)[..., None, None].contiguous()
@@ -58,9 +59,18 @@ def from_readout(model: VideoModel, *, per_step: bool) -> VideoModel:
     return VideoModel({}, fusion, readout, model.head)
 
 
+def vectors(model: VideoModel, maps: Mapping[str, FeatureMap]) -> Tensor | None:
+    """(B, K) as the head reads them, where all members read the same: the model is one of ``from_readout``."""
+    return _of(model, maps) if isinstance(model.readout, _AsRead) else None
+
+
 def _read(model: VideoModel, maps: Mapping[str, FeatureMap], rows: Tensor) -> Tensor:
     device = next(model.head.parameters()).device
-    read: Tensor = model.readout(model.fusion({name: taken(fmap, rows).to(device) for name, fmap in maps.items()}))
+    return _of(model, {name: taken(fmap, rows).to(device) for name, fmap in maps.items()})
+
+
+def _of(model: VideoModel, maps: Mapping[str, FeatureMap]) -> Tensor:
+    read: Tensor = model.readout(model.fusion(maps))
     return read
 
 
