@@ -19,7 +19,7 @@ from vidcore.extract.jobs import ClipJob
 from vidcore.extract.progress import Meter
 from vidcore.extract.records import BadFeatures, make_records
 from vidcore.extractors.base import Extractor
-from vidcore.runtime import OneDnnConvolutions
+from vidcore.runtime import Accelerated, OneDnnConvolutions
 from vidcore.store import Record
 
 Result = Callable[[ClipJob, str, "dict[str, Record] | BadFeatures"], None]
@@ -94,8 +94,7 @@ class Lanes:
             try:
                 torch.set_num_threads(self._threads)
                 # Engines that are built at their first clip watch it change in place, which inference mode hides.
-                gradless = torch.no_grad() if len(self._extractors) > 1 else torch.inference_mode()
-                with gradless, self._convolutions():
+                with torch.no_grad() if len(self._extractors) > 1 else torch.inference_mode():
                     while (batch := batches.take()) is not None:
                         with meter.timed("model"):
                             self._run(extractors, *batch, result, meter)
@@ -153,7 +152,7 @@ class Lanes:
     def _encode(self, extractor: Extractor, name: str, jobs: list[ClipJob]) -> list[dict[str, Record] | BadFeatures]:
         video = self._batch([job.view(name) for job in jobs])
         mask = torch.stack([job.mask for job in jobs])
-        with self._autocast():
+        with self._autocast(), self._convolutions(extractor):
             maps = extractor.features(video, mask)
         return make_records(maps, len(jobs), self._keep, self._dtype)
 
@@ -164,9 +163,11 @@ class Lanes:
         torch.stack(views, out=pinned)
         return pinned.to(self._device, non_blocking=True)
 
-    def _convolutions(self) -> AbstractContextManager[object]:
-        # Several threads at one convolution are what PyTorch's own choice was made for.
-        return OneDnnConvolutions() if self._device.type == "cpu" and self._threads == 1 else nullcontext()
+    def _convolutions(self, extractor: Extractor) -> AbstractContextManager[object]:
+        # An engine may be built at its first clip, from the operators that PyTorch would run. And several threads at
+        # one convolution are what PyTorch's own choice was made for.
+        plain = self._device.type == "cpu" and self._threads == 1 and not isinstance(extractor, Accelerated)
+        return OneDnnConvolutions() if plain else nullcontext()
 
     def _autocast(self) -> AbstractContextManager[object]:
         if self._precision == "bfloat16":

@@ -97,11 +97,11 @@ class Head(nn.Module, ABC):
     ) -> tuple[Tensor, dict[str, Tensor]] | None:
         """``loss(forward(features), targets)`` for many heads like this one at once; grids of probes are trained by it.
 
-        A head without it is trained by ``torch.func.vmap``, to the same result in more time. A subclass that
-        overrides ``forward`` or ``loss`` and not this is taken to be without it.
+        A head without it, or with buffers, is trained by ``torch.func.vmap``, to the same result in more time. A
+        subclass that overrides ``forward`` or ``loss`` and not this is taken to be without it.
 
         Args:
-            tensors: the parameters and buffers of all heads, (U, M, ...) under their names in this one.
+            tensors: the parameters of all heads, (U, M, ...) under their names in this one.
             features: (U, B, K), batches that M heads each read.
             targets: (U, B, ...).
 

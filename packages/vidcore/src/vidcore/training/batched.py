@@ -60,7 +60,6 @@ class ModelStack:
         probes = [_Probe(model, precision) for model in models]
         self._base = probes[0]
         self._mode: bool | None = None
-        self._head_computes = _computes_many(models[0].head)
         trained = {name: p for name, p in self._base.named_parameters() if p.requires_grad}
         if not trained:
             raise TrainingError("the model has no parameter to train: every part is frozen or has none")
@@ -78,6 +77,8 @@ class ModelStack:
             if name not in trained
         }
         kept = self._base.state_dict()
+        # What a head changes besides its parameters would be lost.
+        self._head_computes = not self.fixed and _computes_many(models[0].head)
         self.averaged = {name for name, t in self.fixed.items() if name in kept and t.is_floating_point()}
         """Which of ``fixed`` a moving average of the weights is taken of: running statistics."""
 
@@ -102,7 +103,7 @@ class ModelStack:
         flat, fixed = self.flat, self.fixed
         if group.index is not None:
             flat, fixed = flat[group.index], {name: tensor[group.index] for name, tensor in fixed.items()}
-        if found := self._at_once(group, flat, fixed, maps, targets):
+        if found := self._at_once(group, flat, maps, targets):
             return found
         loss, weight, *answers = self._call(group.shape, flat, fixed, maps, targets)
         if train and group.index is not None:
@@ -143,7 +144,6 @@ class ModelStack:
         self,
         group: Group,
         flat: Tensor,
-        fixed: Mapping[str, Tensor],
         maps: Mapping[str, FeatureMap],
         targets: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor | None] | None:
@@ -152,9 +152,7 @@ class ModelStack:
         if not self._head_computes or (read := vectors(model, maps)) is None:
             return None
         parts = zip(self._names, flat.split(self._sizes, 1), self._shapes, strict=True)
-        tensors = {name: part.view(*group.shape, *size) for name, part, size in parts}
-        tensors |= {name: tensor.view(*group.shape, *tensor.shape[1:]) for name, tensor in fixed.items()}
-        own = {name.removeprefix("model.head."): tensor for name, tensor in tensors.items()}
+        own = {name.removeprefix("model.head."): part.view(*group.shape, *size) for name, part, size in parts}
         units = group.shape[0]
         with self._base.precision.forward_context():
             found = model.head.losses_of_many(own, read.unflatten(0, (units, -1)), targets.unflatten(0, (units, -1)))
