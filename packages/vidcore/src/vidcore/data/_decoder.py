@@ -29,9 +29,9 @@ class FrameDecoder:
         self._codec.thread_count = threads
         if threads != 1:
             self._codec.thread_type = "AUTO"
-        self._codec.copy_opaque = True
         self._table: FrameTable | None = None
         self._turn = 0
+        self._marks = False
 
     @property
     def indexed(self) -> bool:
@@ -64,9 +64,9 @@ class FrameDecoder:
             return
         missing = set(wanted)
         for first, last, frames in _runs(table, wanted):
-            for packet, frame in self._run(first, last, frames):
-                missing.discard(frames[packet])
-                yield frames[packet], frame
+            for index, frame in self._run(first, last, frames):
+                missing.discard(index)
+                yield index, frame
         if missing:
             # The index said a packet shows a frame and it did not: count instead, which cannot be wrong.
             recount = self._count_by_decoding()
@@ -77,29 +77,30 @@ class FrameDecoder:
             yield from self._by_counting(sorted(missing))
 
     def _run(self, first: int, last: int, frames: dict[int, int]) -> Iterator[tuple[int, VideoFrame]]:
-        """Decode packets ``first`` to ``last`` and yield ``(packet, frame)`` for the packets in ``frames``."""
-        turn = self._restart()
-        left = set(frames)
+        """Decode packets ``first`` to ``last`` and yield ``(index, frame)`` for ``frames``, ``{packet: index}``."""
+        ticks = self.table.ticks
+        # By their times where those tell them apart: carrying a mark through the codec costs up to a tenth of decoding.
+        mark_of = _packet_of if ticks is None else _tick_of
+        left = frames.copy() if ticks is None else {int(ticks[index]): index for index in frames.values()}
+        turn = self._restart(marks=ticks is None)
         records = self.source.records
         skipping = False
         for position, packet in self.source.packets(first):
-            skip = position not in left and records[position].skippable
+            skip = records[position].skippable and position not in frames
             if skip != skipping:
                 self._codec.skip_frame = "NONREF" if skip else "DEFAULT"
                 skipping = skip
             for frame in self._send(packet, position, turn):
-                shown = _packet_of(frame)
-                if shown in left:
-                    left.discard(shown)
-                    yield shown, self._sound(frame, frames[shown])
+                index = left.pop(mark_of(frame), None)
+                if index is not None:
+                    yield index, self._sound(frame, index)
             if position == last or not left:
                 break
         if left:
             for frame in self._send(None, last, turn):
-                shown = _packet_of(frame)
-                if shown in left:
-                    left.discard(shown)
-                    yield shown, self._sound(frame, frames[shown])
+                index = left.pop(mark_of(frame), None)
+                if index is not None:
+                    yield index, self._sound(frame, index)
 
     def _by_counting(self, wanted: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
         """Decode from the first packet and recognise frames by their count."""
@@ -117,13 +118,14 @@ class FrameDecoder:
         return table_from_decoding(self.source, [(_packet_of(frame), frame.pts) for frame in self._all()])
 
     def _all(self) -> Iterator[VideoFrame]:
-        turn = self._restart()
+        turn = self._restart(marks=True)
         position = 0
         for position, packet in self.source.packets():
             yield from self._send(packet, position, turn)
         yield from self._send(None, position, turn)
 
-    def _restart(self) -> int:
+    def _restart(self, *, marks: bool) -> int:
+        self._codec.copy_opaque = self._marks = marks
         if self._codec.is_open:
             self._codec.flush_buffers()
             self._codec.skip_frame = "DEFAULT"
@@ -133,6 +135,9 @@ class FrameDecoder:
     def _send(self, packet: Packet[Any] | None, position: int, turn: int) -> list[VideoFrame]:
         if turn != self._turn:
             raise RuntimeError("this reader was asked for other frames meanwhile; use one reader per iteration")
+        if self._marks and packet is not None:
+            # A tuple: PyAV files such objects under their identity and would confuse equal small integers.
+            packet.opaque = (position,)
         try:
             frames = self._codec.decode(packet)
         except av.FFmpegError as error:
@@ -154,6 +159,10 @@ class FrameDecoder:
 def _packet_of(frame: VideoFrame) -> int | None:
     tag = frame.opaque
     return int(tag[0]) if isinstance(tag, tuple) else None
+
+
+def _tick_of(frame: VideoFrame) -> int | None:
+    return frame.pts
 
 
 def _runs(table: FrameTable, wanted: Sequence[int]) -> list[tuple[int, int, dict[int, int]]]:

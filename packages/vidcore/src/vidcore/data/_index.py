@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -33,6 +33,8 @@ class FrameTable:
         start: Position of the packet where decoding may begin at the latest to get the frame exactly.
         times_seconds: Presentation time, the first frame at zero, never decreasing.
         last_duration_seconds: How long the last frame is shown.
+        ticks: Presentation time on the stream's own clock, by which the decoder's output can be recognised; ``None``
+            where the container's times do not tell.
         sequential: Frames can be told apart only by counting the decoder's output from the first packet.
     """
 
@@ -40,6 +42,7 @@ class FrameTable:
     start: NDArray[np.int64]
     times_seconds: NDArray[np.float64]
     last_duration_seconds: float
+    ticks: NDArray[np.int64] | None = None
     sequential: bool = False
 
     def __len__(self) -> int:
@@ -87,7 +90,10 @@ def table_from_packets(source: PacketSource) -> FrameTable | None:
     if len(set(chosen)) != len(order) or _leads(records, ticks, order):
         return None
     # Sorted: MPEG-4's own order is exact where the packets' times are not, and the k-th picture has the k-th time.
-    return _table(source, order, sorted(chosen))
+    table = _table(source, order, sorted(chosen))
+    if source.codec == MPEG4 or source.container.format.name == "avi":
+        return table
+    return replace(table, ticks=np.asarray(sorted(chosen), dtype=np.int64))
 
 
 def table_from_decoding(source: PacketSource, shown: list[tuple[int | None, int | None]]) -> FrameTable:
@@ -208,7 +214,7 @@ def _table(source: PacketSource, packets: list[int], ticks: list[int], *, sequen
     start = np.zeros(len(packets), dtype=np.int64)
     if not sequential:
         start = _starts(source.records, position)
-    return FrameTable(position, start, times, float((last or _frame_ticks(source)) * base), sequential)
+    return FrameTable(position, start, times, float((last or _frame_ticks(source)) * base), sequential=sequential)
 
 
 def _starts(records: list[PacketRecord], packets: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -85,11 +85,7 @@ def open_stream(path: str | os.PathLike[str]) -> tuple[InputContainer, VideoStre
 
 
 class PacketSource:
-    """Packets of the best video stream, in decode order, each tagged so that its frame can be recognised.
-
-    A packet's ``opaque`` is ``(position,)``: a tuple, because PyAV files opaque objects under their identity and
-    would confuse equal small integers of two readers.
-    """
+    """Packets of the best video stream, in decode order."""
 
     def __init__(self, path: str | os.PathLike[str], keep_bytes: int = KEEP_BYTES) -> None:
         """Open the file; nothing is demuxed yet."""
@@ -127,7 +123,6 @@ class PacketSource:
             if packet.size != records[position].size:
                 raise VideoError(self.path, "demux", f"packet {position} changed since the file was opened", DAMAGED)
             if position >= first:
-                packet.opaque = (position,)
                 yield position, packet
 
     def last_time(self, streams: list[Any]) -> float:
@@ -159,7 +154,7 @@ class PacketSource:
         layers: list[int] = []
         kept_bytes = 0
         try:
-            for position, packet in enumerate(self._demux()):
+            for packet in self._demux():
                 record, layer = self._record(packet, length_size)
                 records.append(record)
                 layers.append(layer)
@@ -167,7 +162,6 @@ class PacketSource:
                 if kept_bytes > self._keep_bytes:
                     self._kept = None
                 if self._kept is not None:
-                    packet.opaque = (position,)
                     self._kept.append(packet)
         except av.error.MemoryError as error:
             raise VideoError(
