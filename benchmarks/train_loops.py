@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler
+from torch.utils.flop_counter import FlopCounterMode
 from vidcore.catalog import FeatureInfo, FusionSpec, HeadSpec, ReadoutSpec, installed, load_target
 from vidcore.config import RunConfig, TrainConfig, component_config
 from vidcore.features import FeatureMap
@@ -82,6 +83,15 @@ class Task:
     def updates(self) -> int:
         """Optimiser steps in all."""
         return self.config.epochs * -(-self.clips // self.config.batch_size)
+
+
+def operations(task: Task) -> float:
+    """Floating point operations of the matrix products in one training, counted on a real step."""
+    model = task.model()
+    index = torch.arange(task.config.batch_size)
+    with FlopCounterMode(display=False) as counter:
+        model.head.loss(model.decide(task.maps(index)), task.targets[index]).backward()
+    return float(counter.get_total_flops() * task.updates)
 
 
 def vidcore(task: Task) -> Callable[[], object]:

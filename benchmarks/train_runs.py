@@ -19,6 +19,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from paired import measure
 
 LEVELS = {"bright": 200, "dark": 40, "grey": 120}
 TINY = ["--extractor", "basic/patch_transformer", "extractors.0.options.width=64", "extractors.0.options.depth=2"]
@@ -110,12 +111,21 @@ def start(repeats: int, device: str) -> None:
             # The first one reads the libraries from the disk.
             walls, cpus, _ = zip(*found[1:], strict=True)
             print(f"start: {name}, 36 tiny videos: wall {_spread(walls, 's')}   CPU {_spread(cpus, 's')}")
+        imports = [sys.executable, "-c", "import lightning_fabric, torch, torchvision"]
+
+        def libraries() -> None:
+            subprocess.run(imports, check=True, env=_environment())
+
+        costs = [measure(libraries) for _ in range(min(repeats, 5))]
+        walls, cpus = zip(*((cost.wall_seconds, cost.cpu_seconds) for cost in costs), strict=True)
+        print(f"start: importing torch, torchvision and Fabric: wall {_spread(walls, 's')}   CPU {_spread(cpus, 's')}")
 
 
 def resume(repeats: int, device: str) -> None:
     """What stopping and going on costs."""
     with _workplace() as (folder, videos):
-        long = ["train.epochs=60"]
+        # Many more steps than are taken before the signal is sent and heard.
+        long = ["train.epochs=120"]
         again, more = [], []
         for number in range(min(repeats, 3)):
             whole, parts = folder / f"whole{number}", folder / f"parts{number}"
@@ -180,11 +190,16 @@ def _train(videos: Path, run: Path) -> list[str]:
     return [_vidcore(), "train", *TINY, *place, "data.size=32", "data.workers=0", "train.device=cpu"]
 
 
+def _environment() -> dict[str, str]:
+    """Without what some containers set, and which has Python compile every library again in every process."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def _first_step(command: list[str], run: Path) -> tuple[float, float, float]:
     """Wall and CPU seconds until the first step, and CPU seconds until the end."""
     known = set(run.glob("tensorboard/events*"))
     began, samples = time.time(), []
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=_environment())
     while not _is_over(process):
         samples.append((time.time(), _cpu_of(process.pid)))
         time.sleep(0.02)
@@ -206,7 +221,7 @@ def _first_point(files: Sequence[Path]) -> float:
 
 def _cpu(command: list[str], *, stop_after: int | None = None, run: Path | None = None) -> float:
     """CPU seconds of a command; with ``stop_after`` it is stopped once so many steps were taken."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=_environment())
     while stop_after is not None and run is not None and not _is_over(process):
         if _step(run) >= stop_after:
             process.send_signal(signal.SIGTERM)
