@@ -66,6 +66,7 @@ def _weights_v3(name: str, v: Variant) -> tuple[WeightsInfo, ...]:
             source=f"hf:{v.hub}/model.safetensors",
             licence=licence,
             trained_on="LVD-1689M (1.7 G web images, no labels)",
+            score=v.score,
         )
     ]
     if name == "dinov3/vitl16":

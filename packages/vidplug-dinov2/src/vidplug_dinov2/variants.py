@@ -59,6 +59,7 @@ def _v3(
     name: str,
     shape: tuple[int, int, int, int],
     parameters: int,
+    real: str,
     *,
     gated: bool = False,
 ) -> tuple[str, Variant]:
@@ -73,6 +74,7 @@ def _v3(
         gated=gated,
         parameters=parameters,
         hub=f"facebook/dinov3-{name}-pretrain-lvd1689m",
+        score=f"ImageNet-ReaL linear {real} %",
     )
 
 
@@ -101,11 +103,11 @@ VARIANTS: dict[str, Variant] = {
             _v2("b", 86_583_552, 4, "82.0", "84.6"),
             _v2("l", 304_372_736, 4, "83.8", "86.7"),
             _v2("g", 1_136_486_912, 4, "83.7", "87.1"),
-            _v3("vits16", (384, 12, 6, 1536), 21_596_544),
-            _v3("vits16plus", (384, 12, 6, 1536), 28_692_864, gated=True),
-            _v3("vitb16", (768, 12, 12, 3072), 85_660_416),
-            _v3("vitl16", (1024, 24, 16, 4096), 303_129_600),
-            _v3("vith16plus", (1280, 32, 20, 5120), 840_592_640, gated=True),
+            _v3("vits16", (384, 12, 6, 1536), 21_596_544, "87.0"),
+            _v3("vits16plus", (384, 12, 6, 1536), 28_692_864, "88.0", gated=True),
+            _v3("vitb16", (768, 12, 12, 3072), 85_660_416, "89.3"),
+            _v3("vitl16", (1024, 24, 16, 4096), 303_129_600, "90.2"),
+            _v3("vith16plus", (1280, 32, 20, 5120), 840_592_640, "90.3", gated=True),
         ]
     ),
     "dinov2/vits14_test": _tiny(14, 0, 179_328),
