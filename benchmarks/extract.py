@@ -8,7 +8,8 @@ Run: uv run --group peers python benchmarks/extract.py PART [--clips N] [--runs 
     decode     frames per CPU second of 8, 16 and 32 frames spread over a video, and whether they are bit-exact.
     together   two extractors in one pass against one pass after the other. At least 1.6x where decoding dominates.
     busy       clips a second of the engine against the model alone, fed from memory. At least 90 %. By CPU seconds as
-               well: where both keep all cores busy it is the same share, and other processes do not count.
+               well: where both keep all cores busy it is the same share, and other processes do not count. Where one
+               processor decodes and computes, what decoding and resizing cost by themselves bounds the share.
 
 Contenders run in turn, each in a process of its own that stays, so that neither start-up nor what one leaves behind in
 memory counts. Ratios are medians over pairs with their spread.
@@ -72,14 +73,24 @@ def busy(options: argparse.Namespace) -> None:
     for model in options.models:
         one = argparse.Namespace(**vars(options) | {"models": [model]})
         print(f"\n{model}, {options.clips} clips")
-        costs = take_turns(one, ["engine", "memory"])
+        costs = take_turns(one, ["engine", "memory", "clips"])
         print(f"engine {rate(costs['engine'], options.clips)}   model alone {rate(costs['memory'], options.clips)}")
         for figure in ("wall", "cpu"):
-            shares = [m[figure] / e[figure] for e, m in zip(costs["engine"], costs["memory"], strict=True)]
             print(
-                f"reached, by {figure:<5} {statistics.median(shares):.1%} ({min(shares):.1%} to {max(shares):.1%}, "
-                f"n={len(shares)})"
+                f"reached, by {figure:<5} {share(m[figure] / e[figure] for e, m in pairs(costs, 'engine', 'memory'))}"
             )
+        print(f"bound, by cpu    {share(m['cpu'] / (m['cpu'] + c['cpu']) for c, m in pairs(costs, 'clips', 'memory'))}")
+
+
+def pairs(
+    costs: dict[str, list[dict[str, float]]], one: str, other: str
+) -> Iterator[tuple[dict[str, float], dict[str, float]]]:
+    return zip(costs[one], costs[other], strict=True)
+
+
+def share(shares: Iterator[float]) -> str:
+    found = list(shares)
+    return f"{statistics.median(found):.1%} ({min(found):.1%} to {max(found):.1%}, n={len(found)})"
 
 
 def rate(costs: Sequence[dict[str, float]], clips: int) -> str:
@@ -88,7 +99,7 @@ def rate(costs: Sequence[dict[str, float]], clips: int) -> str:
 
 def compare(costs: dict[str, list[dict[str, float]]], ours: str, peer: str, clips: int) -> None:
     for figure, unit in (("wall", "wall"), ("cpu", "CPU")):
-        ratios = [p[figure] / o[figure] for o, p in zip(costs[ours], costs[peer], strict=True)]
+        ratios = [p[figure] / o[figure] for o, p in pairs(costs, ours, peer)]
         each = [statistics.median(cost[figure] for cost in costs[who]) / clips * 1e3 for who in (ours, peer)]
         print(
             f"{unit:<5} {ours} {each[0]:7.1f} ms/clip   {peer} {each[1]:7.1f} ms/clip   "
@@ -146,7 +157,7 @@ def serve(options: argparse.Namespace) -> None:
     rows = rows[:: max(1, len(rows) // options.clips)][: options.clips]
     extractors = {name: create(name) for name in options.models}
     frames = options.frames or frames_for(extractors)
-    if options.how in ("engine", "memory", "one-by-one"):
+    if options.how in ("engine", "memory", "clips", "one-by-one"):
         keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
         prepared = WAYS[options.how](rows, extractors, frames, options.runtime)
@@ -278,12 +289,30 @@ def memory_way(rows: list[Any], extractors: dict[str, Any], frames: int, runtime
     return run
 
 
+def clips_way(rows: list[Any], extractors: dict[str, Any], frames: int, runtime: str) -> Callable[[Path], None]:
+    """Decoding and resizing and nothing else, in one thread."""
+    import torch
+    from vidcore.data.clips import read_clip
+    from vidcore.data.sampling import Sampling
+    from vidcore.preprocess import fit_frames
+
+    ((_, extractor),) = extractors.items()
+    torch.set_num_threads(1)
+
+    def run(folder: Path) -> None:
+        for row in rows:
+            fit_frames(read_clip(row, Sampling("uniform", frames)).frames, extractor.clip)
+
+    return run
+
+
 WAYS: dict[str, Callable[..., Callable[[Path], None]]] = {
     "engine": engine_way,
     "one-by-one": one_by_one_way,
     "naive": naive_way,
     "naive-sparse": naive_sparse_way,
     "memory": memory_way,
+    "clips": clips_way,
 }
 
 
