@@ -132,6 +132,22 @@ def test_the_probe_is_a_block_of_cross_attention():
     assert torch.allclose(probe(MAP), x.mean(1), atol=1e-5)
 
 
+def test_the_norm_is_learned_though_it_is_taken_into_the_projection():
+    probe = build("attention", heads=2, queries=3)
+    torch.nn.init.normal_(probe.norm.weight)
+    torch.nn.init.normal_(probe.norm.bias)
+    tokens = torch.randn(2, 5, probe.norm.normalized_shape[0])
+
+    def with_gradients(result):
+        probe.zero_grad()
+        result.square().sum().backward()
+        return [result, *(p.grad for p in (*probe.norm.parameters(), *probe.key_value.parameters()))]
+
+    ours, plain = (with_gradients(r) for r in (probe._keys_values(tokens), probe.key_value(probe.norm(tokens))))
+    for one, other in zip(ours, plain, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
 def test_blocks_before_the_queries():
     assert [len(build("attention", heads=2, blocks=blocks).encoder) for blocks in range(5)] == [0, 0, 1, 2, 3]
     assert build("attention", heads=2, blocks=0).block is None

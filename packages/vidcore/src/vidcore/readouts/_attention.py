@@ -81,12 +81,22 @@ class AttentionPool(Readout):
             tokens = block(tokens, src_mask=later, src_key_padding_mask=padded)
         return tokens
 
+    def _keys_values(self, tokens: Tensor) -> Tensor:
+        """``key_value(norm(tokens))``, the norm's scale and shift taken into the projection.
+
+        On stored features the normalised tokens then carry no gradient, which is a third of the products of a step,
+        and many members of a grid share them.
+        """
+        norm, project = self.norm, self.key_value
+        plain = F.layer_norm(tokens, norm.normalized_shape, eps=norm.eps)
+        return F.linear(plain, project.weight * norm.weight, project.bias + project.weight @ norm.bias)
+
     def _pooled(self, tokens: Tensor, allowed: Tensor | None) -> Tensor:
         """Results (B, S, width) of the queries, for each of S sets ``allowed`` (1 or B, S, N) of tokens."""
         batch, heads, number = tokens.shape[0], self.config.heads, self.config.queries
         sets = 1 if allowed is None else allowed.shape[1]
         asked = self.queries if self.block is None else self.block.query(self.queries)
-        keys, values = self.key_value(self.norm(tokens)).unflatten(2, (2, heads, -1)).permute(2, 0, 3, 1, 4)
+        keys, values = self._keys_values(tokens).unflatten(2, (2, heads, -1)).permute(2, 0, 3, 1, 4)
         asked = asked.reshape(number, heads, -1).transpose(0, 1).repeat(1, sets, 1).expand(batch, -1, -1, -1)
         mask = None if allowed is None else allowed.repeat_interleave(number, 1)[:, None]
         heard = F.scaled_dot_product_attention(asked.to(keys.dtype), keys, values, attn_mask=mask)
