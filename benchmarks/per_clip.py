@@ -19,6 +19,7 @@ from vidcore.data.manifest import Row, iter_rows, write_manifest
 from vidcore.data.sampling import Sampling
 from vidcore.data.spans import spans
 from vidcore.extract.hashing import hash_file
+from vidcore.runtime import OneDnnConvolutions
 
 DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data" / "actions"
 MANIFEST_ROWS = 100_000
@@ -42,7 +43,8 @@ def main() -> None:
     clip = read_clip(videos[0], sampling).frames[None]
     for name in options.models:
         extractor = create(name)
-        with torch.inference_mode():
+        # As a lane of the extraction engine computes.
+        with torch.inference_mode(), OneDnnConvolutions():
             maps = extractor.features(clip)
             times = [cpu_seconds(lambda extractor=extractor: extractor.features(clip)) for _ in range(5)]
         fmap = next(iter(maps.values()))
