@@ -131,6 +131,19 @@ def test_shapes_that_are_not_known_are_prepared_when_they_come(make: Any, monkey
     assert accelerate(extractor, "eager", frames=5, size=(10, 12)).report.shapes == ((1, 3, 5, 10, 12),)
 
 
+def test_an_engine_can_be_built_in_inference_mode(make: Any) -> None:
+    extractor = make(frames=None, size=None)
+    video = fake_video((1, 8, 3, 16, 16))
+    with torch.inference_mode():
+        fast = accelerate(extractor, "eager")
+        found = fast.features(video)
+    assert any("folded" in note for note in fast.report.notes)
+    with torch.no_grad():
+        expected = extractor.features(video)
+    for name, fmap in expected.items():
+        torch.testing.assert_close(found[name].data, fmap.data)
+
+
 def test_auto_takes_what_is_faster_and_agrees(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(job: Job, _: Any) -> Any:
         return lambda tensors: [data + 1 for data in job.reference]

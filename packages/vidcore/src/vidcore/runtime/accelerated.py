@@ -13,7 +13,7 @@ from vidcore.catalog import ClipFormat, FeatureInfo
 from vidcore.errors import RuntimeEngineError
 from vidcore.extractors.base import Extractor
 from vidcore.features import FeatureMap
-from vidcore.runtime._clip import Signature, leaves, signature
+from vidcore.runtime._clip import Signature, leaves, rebuild, signature, skeleton
 from vidcore.runtime._copy import share
 from vidcore.runtime._job import Engine
 from vidcore.runtime._prepare import Prepared, Request, prepare
@@ -146,8 +146,10 @@ class Accelerated(Extractor):
         return max(fitting, key=lambda p: p.batch, default=None)
 
     def _build(self, clip: Any, wanted: Signature) -> None:
-        with self._lock:
-            prepared = prepare(self.eager, clip, self._request)
+        # Building watches how tensors change, which those of inference mode do not tell.
+        with self._lock, torch.inference_mode(False):
+            tensors = (tensor.clone() if tensor.is_inference() else tensor for tensor in leaves(clip))
+            prepared = prepare(self.eager, rebuild(skeleton(clip), tensors), self._request)
             self._engines.setdefault(wanted, []).append(prepared)
             self._latest: RuntimeReport | None = prepared.report
 
