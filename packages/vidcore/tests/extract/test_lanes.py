@@ -14,8 +14,11 @@ from vidcore.runtime import OneDnnConvolutions, accelerate
 from vidcore.testing.fakes import fake_video
 
 
-@pytest.mark.parametrize("accelerated", [False, True])
-def test_convolutions_of_plain_extractors_only_go_to_onednn(monkeypatch, accelerated):
+@pytest.mark.parametrize(
+    ("name", "accelerated", "times"),
+    [("basic/naive_cnn", False, 1), ("basic/naive_cnn", True, 0), ("basic/patch_transformer", False, 0)],
+)
+def test_convolutions_of_plain_networks_of_them_go_to_onednn(monkeypatch, name, accelerated, times):
     entered = []
 
     class Spy(OneDnnConvolutions):
@@ -24,7 +27,7 @@ def test_convolutions_of_plain_extractors_only_go_to_onednn(monkeypatch, acceler
             return super().__enter__()
 
     monkeypatch.setattr(lanes, "OneDnnConvolutions", Spy)
-    extractor = create("basic/naive_cnn")
+    extractor = create(name)
     if accelerated:
         extractor = accelerate(extractor, "eager", frames=4, size=(32, 32), threads=1)
     sizers = {"a": BatchSizer(1, start=1, ceiling=1)}
@@ -42,4 +45,4 @@ def test_convolutions_of_plain_extractors_only_go_to_onednn(monkeypatch, acceler
     assert not errors
     assert len(found) == 1
     assert isinstance(found[0], dict), found[0]
-    assert len(entered) == (0 if accelerated else 1)
+    assert len(entered) == times

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vidcore.errors import ExtractionError, VidcoreError
 from vidcore.extract.batching import BatchQueue, BatchSizer
@@ -80,6 +80,9 @@ class Lanes:
         self._dtype: StoredType = dtype
         self._precision = precision
         self._states = {name: _State() for name in sizers}
+        # Several threads at one convolution are what PyTorch's own choice was made for.
+        alone = device.type == "cpu" and threads == 1
+        self._convolving = {id(e) for mine in extractors for e in mine.values() if alone and _convolves(e)}
 
     def start(
         self,
@@ -164,10 +167,7 @@ class Lanes:
         return pinned.to(self._device, non_blocking=True)
 
     def _convolutions(self, extractor: Extractor) -> AbstractContextManager[object]:
-        # An engine may be built at its first clip, from the operators that PyTorch would run. And several threads at
-        # one convolution are what PyTorch's own choice was made for.
-        plain = self._device.type == "cpu" and self._threads == 1 and not isinstance(extractor, Accelerated)
-        return OneDnnConvolutions() if plain else nullcontext()
+        return OneDnnConvolutions() if id(extractor) in self._convolving else nullcontext()
 
     def _autocast(self) -> AbstractContextManager[object]:
         if self._precision == "bfloat16":
@@ -177,6 +177,14 @@ class Lanes:
     def _free(self) -> None:
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _convolves(extractor: Extractor) -> bool:
+    """Whether its convolutions are worth watching every operator for them: not where the only one cuts patches."""
+    # An engine may be built at its first clip, from the operators that PyTorch would run.
+    if isinstance(extractor, Accelerated):
+        return False
+    return sum(isinstance(module, (nn.Conv2d, nn.Conv3d)) for module in extractor.modules()) > 1
 
 
 def out_of_memory(error: BaseException) -> bool:
