@@ -42,7 +42,7 @@ def test_facts_are_those_of_the_network(name):
     facts = (p.parameters, p.layout, p.width, *p.stride, p.rounding, p.pooled, p.prefix, p.cls, p.token)
     assert facts == v[1:11], AGAIN
     assert found["clip"] == CLIPS[v.clip]
-    weights = [(tag, CLIPS[clip], LICENCES[licence], TRAINED_ON[on]) for tag, clip, licence, on in v.weights]
+    weights = [(tag, CLIPS[clip], LICENCES[licence], TRAINED_ON[on]) for tag, clip, licence, on, _ in v.weights]
     assert found["weights"] == weights, AGAIN
 
 
@@ -59,6 +59,17 @@ def test_data_sets_are_those_the_tag_names_in_the_order_of_training():
     assert freeze.trained_on("augreg_in21k_ft_in1k") == "ImageNet-21k, then ImageNet-1k"
     assert freeze.trained_on("clip_laion2b_ft_in12k_in1k") == "LAION-2B, then ImageNet-12k, then ImageNet-1k"
     assert freeze.trained_on("mae") == ""
+
+
+def test_scores_are_read_from_timm_s_results_or_kept(tmp_path):
+    results = tmp_path / "results.csv"
+    results.write_text("model,top1,top1_err\nresnet18.a1_in1k,71.498,28.502\n")
+    assert freeze.scores(results) == {"resnet18.a1_in1k": 71.5}
+    assert freeze.scores()["resnet50.tv2_in1k"] == 80.85
+    spec = installed().find("extractor", "timm/resnet50")[0].spec
+    stated = {weights.tag: weights.score for weights in spec.weights}
+    assert stated["tv2_in1k"] == "ImageNet-1k top-1 80.85 %"
+    assert stated["bamboo"] == ""
 
 
 def test_weights_are_addressed_by_timm_s_names():

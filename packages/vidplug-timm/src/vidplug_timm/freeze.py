@@ -1,10 +1,16 @@
-"""Writes the catalogue of timm's models: ``python -m vidplug_timm.freeze``, after every upgrade of timm."""
+"""Writes the catalogue of timm's models: ``python -m vidplug_timm.freeze [RESULTS]``, after every upgrade of timm.
+
+RESULTS is ``results/results-imagenet.csv`` of timm's repository, from which top-1 accuracies are read; without it those
+that the catalogue holds are kept, which are of that file at commit 0173a13: weights published later have none.
+"""
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import os
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +24,7 @@ from torch import Tensor, nn
 
 from .network import build
 from .tiny import TINY, TINY_SIDE, Layout
+from .variants import VARIANTS
 
 PATH = Path(__file__).with_name("catalogue.json")
 
@@ -215,7 +222,15 @@ class _Table:
         return self.values.index(value)
 
 
-def catalogue(rows: list[dict[str, Any]]) -> str:
+def scores(results: Path | None = None) -> dict[str, float]:
+    """Top-1 accuracy on ImageNet-1k, in per cent, by the full name of each set of weights that has one."""
+    if results is None:
+        return {f"{v.name}.{tag}": score for v in VARIANTS.values() for tag, *_, score in v.weights if score}
+    with results.open(newline="") as file:
+        return {row["model"]: round(float(row["top1"]), 2) for row in csv.DictReader(file)}
+
+
+def catalogue(rows: list[dict[str, Any]], scores: dict[str, float]) -> str:
     """The catalogue file: shared values first, then a line per architecture."""
     clips, licences, sets = _Table(), _Table(), _Table()
     lines = []
@@ -224,7 +239,8 @@ def catalogue(rows: list[dict[str, Any]]) -> str:
             continue
         p: Probe = row["probe"]
         weights = [
-            [tag, clips.index(clip), licences.index(lic), sets.index(on)] for tag, clip, lic, on in row["weights"]
+            [tag, clips.index(clip), licences.index(lic), sets.index(on), scores.get(f"{row['name']}.{tag}", 0)]
+            for tag, clip, lic, on in row["weights"]
         ]
         values = [
             row["name"],
@@ -255,7 +271,7 @@ def main() -> None:
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         rows = list(pool.map(_describe, [*timm.list_models(), *TINY], chunksize=8))
     temporary = PATH.with_suffix(".part")
-    temporary.write_text(catalogue(rows))
+    temporary.write_text(catalogue(rows, scores(*map(Path, sys.argv[1:2]))))
     temporary.replace(PATH)
     kept = sum("probe" in row for row in rows)
     print(f"{kept} of {len(rows)} architectures of timm {timm.__version__} -> {Path(PATH).name}")

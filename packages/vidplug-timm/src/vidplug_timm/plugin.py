@@ -38,9 +38,10 @@ def _spec(name: str, v: Variant) -> ExtractorSpec:
                     source=f"timm:{v.name}.{tag}",
                     licence=LICENCES[licence],
                     trained_on=TRAINED_ON[trained_on],
+                    score=f"ImageNet-1k top-1 {score} %" if score else "",
                     clip=None if clip == v.clip else _clip(clip),
                 )
-                for tag, clip, licence, trained_on in v.weights
+                for tag, clip, licence, trained_on, score in v.weights
             ]
         ),
         default=v.name == _DEFAULT,

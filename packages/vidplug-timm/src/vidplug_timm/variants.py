@@ -31,7 +31,7 @@ class Variant(NamedTuple):
     clip: int
     """Index into ``CLIPS``."""
     weights: list[list[Any]]
-    """[tag, index into CLIPS, into LICENCES, into TRAINED_ON] of each published set."""
+    """[tag, index into CLIPS, into LICENCES, into TRAINED_ON, ImageNet-1k top-1 in % or 0] of each published set."""
 
 
 # Written by ``python -m vidplug_timm.freeze``. Not by pathlib, whose import takes longer than reading the file.
