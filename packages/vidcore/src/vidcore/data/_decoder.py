@@ -81,7 +81,7 @@ class FrameDecoder:
         ticks = self.table.ticks
         # By their times where those tell them apart: carrying a mark through the codec costs up to a tenth of decoding.
         mark_of = _packet_of if ticks is None else _tick_of
-        left = frames.copy() if ticks is None else {int(ticks[index]): index for index in frames.values()}
+        left: dict[int | None, int] = {p if ticks is None else int(ticks[index]): index for p, index in frames.items()}
         turn = self._restart(marks=ticks is None)
         records = self.source.records
         skipping = False
