@@ -135,17 +135,19 @@ class VideoReader:
         places: dict[int, list[int]] = {}
         for place, index in enumerate(wanted):
             places.setdefault(index, []).append(place)
-        out: NDArray[np.uint8] | None = None
+        out: Tensor | None = None
         for index, frame in self._decoder.frames(sorted(places)):
             pixels = self._rgb(frame)
             if out is None:
-                out = np.empty((len(wanted), *pixels.shape), dtype=np.uint8)
+                # Not numpy's, which asks for huge pages: the system clears those anew for every clip.
+                out = torch.empty((len(wanted), *pixels.shape), dtype=torch.uint8)
+                rows = out.numpy()
             for place in places[index]:
-                out[place] = pixels
+                rows[place] = pixels
         if out is None:
             width, height = self.size
-            out = np.empty((0, height, width, 3), dtype=np.uint8)
-        return torch.from_numpy(out).permute(0, 3, 1, 2)
+            out = torch.empty((0, height, width, 3), dtype=torch.uint8)
+        return out.permute(0, 3, 1, 2)
 
     def frames(self, indices: Iterable[int] | None = None) -> Iterator[tuple[int, Tensor]]:
         """``(index, uint8 (3, H, W))`` one by one in presentation order, each once; all frames where none are named.
