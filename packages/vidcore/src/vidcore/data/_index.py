@@ -90,10 +90,11 @@ def table_from_packets(source: PacketSource) -> FrameTable | None:
     if len(set(chosen)) != len(order) or _leads(records, ticks, order):
         return None
     # Sorted: MPEG-4's own order is exact where the packets' times are not, and the k-th picture has the k-th time.
-    table = _table(source, order, sorted(chosen))
+    times = sorted(chosen)
+    table = _table(source, order, times)
     if source.codec == MPEG4 or source.container.format.name == "avi":
         return table
-    return replace(table, ticks=np.asarray(sorted(chosen), dtype=np.int64))
+    return replace(table, ticks=np.asarray(times, dtype=np.int64))
 
 
 def table_from_decoding(source: PacketSource, shown: list[tuple[int | None, int | None]]) -> FrameTable:

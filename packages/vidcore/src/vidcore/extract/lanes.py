@@ -96,8 +96,7 @@ class Lanes:
         def work(extractors: Mapping[str, Extractor]) -> None:
             try:
                 torch.set_num_threads(self._threads)
-                # Engines that are built at their first clip watch it change in place, which inference mode hides.
-                with torch.no_grad() if len(self._extractors) > 1 else torch.inference_mode():
+                with torch.inference_mode():
                     while (batch := batches.take()) is not None:
                         with meter.timed("model"):
                             self._run(extractors, *batch, result, meter)
