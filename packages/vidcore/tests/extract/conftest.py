@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,14 +24,38 @@ from vidcore.features import FeatureMap
 SAMPLING = Sampling("uniform", 4)
 
 
-def write_video(path: Path, seed: int, frames: int = 8, size: tuple[int, int] = (48, 32), level: int = 120) -> Path:
+# The real process with a GPU that is none: videos are opened as always, and their frames come as NVDEC lays them out.
+FAKED = """
+import sys
+from av.video.reformatter import VideoReformatter
+from vidcore.data import _hardware, _packets, nvdec
+from vidcore.extract import _decode
+assert sys.argv[2] == "3"
+_packets.accelerator = nvdec.hold_context = lambda gpu: None
+nvdec.NvdecReader.has_accelerator = True
+layout = VideoReformatter()
+class Faked(_hardware.Planes):
+    def of(self, frame):
+        return super().of(layout.reformat(frame, format="nv12", threads=1))
+begin = nvdec.NvdecReader.__init__
+def begun(reader, path, owner):
+    begin(reader, path, owner)
+    reader._planes = Faked()
+nvdec.NvdecReader.__init__ = begun
+_decode.main()
+"""
+
+
+def write_video(
+    path: Path, seed: int, frames: int = 8, size: tuple[int, int] = (48, 32), level: int = 120, pix_fmt: str = "bgr0"
+) -> Path:
     """A lossless video of noise, (width, height), in Matroska."""
     path.parent.mkdir(parents=True, exist_ok=True)
     generator = np.random.default_rng(seed)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("ffv1", rate=10)
         stream.width, stream.height = size
-        stream.pix_fmt = "bgr0"
+        stream.pix_fmt = pix_fmt
         for _ in range(frames):
             pixels = np.clip(level + generator.normal(0, 25, (size[1], size[0], 3)), 0, 255).astype(np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
@@ -90,6 +115,12 @@ def tiny() -> dict[str, Extractor]:
         "cnn": create("basic/naive_cnn", width=16),
         "patches": create("basic/patch_transformer", **options),
     }
+
+
+@pytest.fixture
+def faked_gpu() -> list[str]:
+    """Command of a decoding process that takes itself to have GPU 3."""
+    return [sys.executable, "-c", FAKED]
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ TROUBLED = """
 import os, signal, sys, time
 from vidcore.extract import _decode
 send = _decode._send_clip
-def troubled(ring, request):
+def troubled(ring, request, nvdec):
     name = request["path"]
     if name.endswith("hang"):
         time.sleep(600)
@@ -33,7 +33,7 @@ def troubled(ring, request):
         os.kill(os.getpid(), signal.SIGSEGV)
     if name.endswith("nonsense"):
         print("not JSON", flush=True)
-    return send(ring, request)
+    return send(ring, request, nvdec)
 pixels = _decode.VideoReader.pixels
 def torn(reader, wanted):
     for number, frame in enumerate(pixels(reader, wanted)):
@@ -56,6 +56,7 @@ class Job:
         self.header: dict[str, Any] = {}
         self.frames: list[Tensor] = []
         self.failure: tuple[str, str] | None = None
+        self.gpu, self.note = False, None
         self._done = done
 
     def begin(self, header: dict[str, Any]) -> None:
@@ -64,8 +65,9 @@ class Job:
     def put(self, frames: Tensor) -> None:
         self.frames.append(frames.clone())
 
-    def finish(self, after: Sequence[int], seconds: float) -> None:
+    def finish(self, after: Sequence[int], seconds: float, *, gpu: bool, note: str | None) -> None:
         assert list(after) == self.header["file"]
+        self.gpu, self.note = gpu, note
         self._done.put(self)
 
     def fail(self, stage: str, reason: str, seconds: float = 0.0) -> None:
@@ -97,6 +99,20 @@ def test_frames_are_those_of_the_reader(rows: list[Row]) -> None:
         clip = read_clip(row, sampling)
         assert job.header["mask"] == clip.mask.tolist()
         assert torch.equal(torch.cat(job.frames)[job.header["places"]], clip.frames)
+
+
+def test_a_gpu_decodes_where_it_is_asked_to(tmp_path: Path, make_video: Any, faked_gpu: list[str]) -> None:
+    videos = [make_video(tmp_path / f"{seed}.mkv", seed, pix_fmt="yuv420p") for seed in range(4)]
+    done: Queue[Job] = Queue()
+    jobs = [Job(video, Sampling("uniform", 4), done) for video in videos]
+    with pool(gpu=3, command=faked_gpu) as decoders:
+        for job in jobs:
+            decoders.submit(job)
+        for _ in jobs:
+            done.get(timeout=30)
+    assert all(job.gpu and job.note is None and job.failure is None for job in jobs)
+    for job, video in zip(jobs, videos, strict=True):
+        assert torch.equal(torch.cat(job.frames), read_clip(video, Sampling("uniform", 4)).frames)
 
 
 def test_long_clips_of_large_frames_come_in_parts_through_bounded_memory(tmp_path: Path, make_video: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from vidcore.data.manifest import Row
 from vidcore.data.sampling import Sampling
 from vidcore.errors import ConfigError, ExtractionError, StoreError
 from vidcore.extract import ClipKeys, clip_key, extractor_identity, key_size
+from vidcore.extract import engine as engine_module
 from vidcore.extract.decoding import DecodePool
 from vidcore.extract.engine import Engine
 from vidcore.extract.failures import FailureFile
@@ -432,6 +434,37 @@ def test_several_clips_a_row_are_refused(rows: list[Row], stub: Any, tmp_path: P
         extract(rows, {"s": stub()}, tmp_path / "store", Sampling("multi_clip", 4, clips=3))
     with pytest.raises(ConfigError, match="nothing to extract: name at least one extractor"):
         extract(rows, {}, tmp_path / "store", SAMPLING)
+
+
+def test_clips_that_a_gpu_decodes_are_counted_and_are_the_same_clips(
+    tmp_path: Path, make_video: Any, stub: Any, run: Run, faked_gpu: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [Row(make_video(tmp_path / f"{seed}.mkv", seed, pix_fmt="yuv420p")) for seed in range(3)]
+    rows.append(Row(make_video(tmp_path / "rgb.mkv", 9)))
+    by_cpu = run(rows, {"s": stub()})
+    assert (by_cpu.done, by_cpu.on_gpu) == (4, 0)
+    monkeypatch.setattr(engine_module, "DecodePool", partial(DecodePool, command=faked_gpu))
+    monkeypatch.setattr(engine_module, "decoding_gpu", lambda decoder, device: {"nvdec": 3}[decoder])
+    store = tmp_path / "other"
+    by_gpu = run(rows[:3], {"s": stub()}, store=store, decoder="nvdec")
+    assert (by_gpu.done, by_gpu.on_gpu, by_gpu.notes) == (3, 3, ())
+    keys = [clip_key(row, SAMPLING, None) for row in rows[:3]]
+    theirs, ours = (collection(where, stub()).read(keys) for where in (tmp_path / "store", store))
+    torch.testing.assert_close(ours.data, theirs.data, rtol=0, atol=0)
+    # This one's colours do not survive as the pretended GPU gives them.
+    refused = run(rows[3:], {"s": stub()}, store=store, decoder="nvdec")
+    assert (refused.done, refused.on_gpu) == (1, 0)
+    assert refused.notes[0].startswith("decoded on the CPU: ffv1: the GPU's pixels differ from the CPU's (by up to ")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_decoder_that_is_not_there_is_refused_before_anything_is_done(
+    rows: list[Row], stub: Any, run: Run, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=r"NVDEC cannot be used on GPU 0: .*\n.*\n  to decode on the CPU"):
+        run(rows, {"s": stub()}, decoder="nvdec")
+    with pytest.raises(ConfigError, match="unknown decoder 'cuda'; use cpu or nvdec"):
+        run(rows, {"s": stub()}, decoder="cuda")
 
 
 def test_progress_is_told_and_ends_complete(rows: list[Row], stub: Any, run: Run) -> None:

@@ -45,6 +45,8 @@ class _Shard(click.ParamType):  # type: ignore[type-arg]  # generic since click 
               show_default=True, help="What runs the extractors.")  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(1), help="Clips a batch.  [default: found]")
 @click.option("--workers", type=click.IntRange(1), help="Decoding processes.  [default: one per core]")
+@click.option("--decoder", type=click.Choice(["cpu", "nvdec"]), default="cpu", show_default=True,
+              help="nvdec: the GPU decodes what it decodes to the same pixels.")  # fmt: skip
 @click.option("--shard", type=_Shard(), help="Only rows i, i+n, i+2n, ...: for schedulers.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
 @click.option("--devices", default="1", show_default=True, metavar="N|auto",
@@ -181,6 +183,7 @@ def _run(config: RunConfig, path: Path, listed: Path, options: dict[str, Any], *
             size=data.size,
             batch_size=options["batch_size"],
             workers=options["workers"],
+            decoder=options["decoder"],
             shard=options["shard"],
             total=found.total,
             on_progress=told,
@@ -202,7 +205,7 @@ def _run_on_cluster(
     extractors = tuple((choice.name, choice.options) for choice in config.extractors)
     # Wrong names, options and weights are refused here, before any machine is asked.
     frames = data.frames or frames_for(build_extractors(extractors, "cpu"))
-    same = ("keep", "dtype", "precision", "runtime", "batch_size", "workers", "device")
+    same = ("keep", "dtype", "precision", "runtime", "batch_size", "workers", "decoder", "device")
     job = ExtractionJob(
         extractors,
         path.absolute(),
@@ -260,5 +263,7 @@ def _print_rates(report: ExtractReport | ClusterReport) -> None:
             f"{report.clips_per_second:.2f} clips/s; time: {shares}; the model was busy {report.model_busy:.0%} of it; "
             f"clips a batch: {sizes}"
         )
+    if report.on_gpu:
+        click.echo(f"{report.on_gpu} clips were decoded by the GPU")
     for note in report.notes:
         click.echo(f"note: {note}")

@@ -25,6 +25,7 @@ from ._bitstream import (
     vp9_shown,
 )
 from ._failure import DAMAGED, NOT_A_VIDEO, VideoError
+from ._hardware import accelerator
 
 # Compressed clips of a few minutes fit; an hour of film does not and is read twice instead.
 KEEP_BYTES = 32 * 2**20
@@ -51,8 +52,8 @@ class PacketRecord(NamedTuple):
     corrupt: bool
 
 
-def open_stream(path: str | os.PathLike[str]) -> tuple[InputContainer, VideoStream]:
-    """Open ``path`` and choose its video stream by FFmpeg's best-stream rule.
+def open_stream(path: str | os.PathLike[str], gpu: int | None = None) -> tuple[InputContainer, VideoStream]:
+    """Open ``path`` and choose its video stream by FFmpeg's best-stream rule; decoded on ``gpu`` where that can be.
 
     Raises:
         VideoError: There is no such file, it is empty or not a video, it holds no video stream, or no decoder knows it.
@@ -63,7 +64,8 @@ def open_stream(path: str | os.PathLike[str]) -> tuple[InputContainer, VideoStre
             raise VideoError(path, "open", "it is a folder, not a video file", NOT_A_VIDEO)
         if path.stat().st_size == 0:
             raise VideoError(path, "open", "the file is empty (0 bytes)", DAMAGED)
-        container = av.open(os.fspath(path), "r", metadata_errors="replace")
+        hwaccel = None if gpu is None else accelerator(gpu)
+        container = av.open(os.fspath(path), "r", metadata_errors="replace", hwaccel=hwaccel)
     except av.error.InvalidDataError as error:
         raise VideoError(
             path,
@@ -87,10 +89,10 @@ def open_stream(path: str | os.PathLike[str]) -> tuple[InputContainer, VideoStre
 class PacketSource:
     """Packets of the best video stream, in decode order."""
 
-    def __init__(self, path: str | os.PathLike[str], keep_bytes: int = KEEP_BYTES) -> None:
+    def __init__(self, path: str | os.PathLike[str], keep_bytes: int = KEEP_BYTES, gpu: int | None = None) -> None:
         """Open the file; nothing is demuxed yet."""
         self.path = Path(path)
-        self.container, self.stream = open_stream(path)
+        self.container, self.stream = open_stream(path, gpu)
         self.codec: str = self.stream.codec_context.codec.canonical_name
         self.decoder = self.stream.codec_context
         self._keep_bytes = keep_bytes

@@ -1,7 +1,8 @@
 """Cuts clips from videos, one JSON request a line; run by :mod:`vidcore.extract.decoding` as a process of its own.
 
 A decoder that crashes or hangs on a broken file takes this process down and nothing else. Frames go through memory
-that both processes map (the file descriptor is the first argument), in slots of a ring; a slot is used again when the
+that both processes map (the file descriptor is the first argument; a second one is the number of the GPU whose decoder
+is to be used), in slots of a ring; a slot is used again when the
 other side has said that it is free. So the memory taken is bounded, however long the clip. Free of torch, so that a
 process starts in half a second and takes little memory; frames are fitted on the other side.
 
@@ -9,7 +10,8 @@ process starts in half a second and takes little memory; frames are fitted on th
     at first  {"ready": true}
     answer    {"frames": U, "height": int, "width": int, "places": [T], "mask": [T], "file": [size, mtime_ns, inode]}
               {"slot": int, "offset": int, "count": int}   ``count`` frames (H, W, 3) of U lie there; until all are
-              {"done": [size, mtime_ns, inode], "seconds": float}, or at any point
+              {"done": [size, mtime_ns, inode], "seconds": float, "gpu": bool, "note": str | null}, whether
+              the GPU decoded it and, where it was to and did not, why; or at any point
               {"stage": str, "reason": str, "seconds": float}
 """
 
@@ -31,6 +33,7 @@ from numpy.typing import NDArray
 from vidcore.data._cut import plan_cut
 from vidcore.data._failure import VideoError
 from vidcore.data.decode import VideoReader
+from vidcore.data.nvdec import Nvdec, NvdecReader
 from vidcore.data.sampling import Sampling
 
 SLOTS = 3
@@ -123,9 +126,9 @@ def _file(path: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns, status.st_ino]
 
 
-def _send_clip(ring: _Ring, request: dict[str, Any]) -> list[int]:
+def _send_clip(ring: _Ring, request: dict[str, Any], nvdec: Nvdec | None) -> dict[str, Any]:
     path = Path(request["path"])
-    with VideoReader(path) as reader:
+    with nvdec.open(path) if nvdec is not None else VideoReader(path) as reader:
         seen = _file(path)
         cut = plan_cut(reader, [Sampling(**request["sampling"])], request["start"], request["end"])
         (clip,) = cut.clips
@@ -140,7 +143,8 @@ def _send_clip(ring: _Ring, request: dict[str, Any]) -> list[int]:
                 sender.put(pixels)
         finally:
             sender.close()
-    return _file(path)
+        note = reader.left_to_cpu if isinstance(reader, NvdecReader) else None
+        return {"done": _file(path), "gpu": nvdec is not None and note is None, "note": note}
 
 
 def main() -> None:
@@ -148,11 +152,12 @@ def main() -> None:
     # Ctrl-C reaches every process of the terminal; this one ends when the other side does.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ring = _Ring(int(sys.argv[1]))
+    nvdec = Nvdec(int(sys.argv[2])) if len(sys.argv) > 2 else None
     ring.say(ready=True)
     while (request := ring.request()) is not None:
         began, ring.waited = time.perf_counter(), 0.0
         try:
-            after = _send_clip(ring, request)
+            answer = _send_clip(ring, request, nvdec)
         except VideoError as error:
             failed = {"stage": error.stage, "reason": error.reason}
         except OSError as error:
@@ -160,7 +165,7 @@ def main() -> None:
         except MemoryError:
             failed = {"stage": "decode", "reason": "there is not enough memory for its frames"}
         else:
-            ring.say(done=after, seconds=time.perf_counter() - began - ring.waited)
+            ring.say(**answer, seconds=time.perf_counter() - began - ring.waited)
             continue
         ring.say(**failed, seconds=time.perf_counter() - began - ring.waited)
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from vidcore.data.manifest import Row
 from vidcore.data.sampling import Sampling
+from vidcore.extract.decoder import Decoder
 from vidcore.extract.engine import Engine, lanes_on, one_device
 from vidcore.extract.failures import FailureFile
 from vidcore.extract.identity import Keep, Precision, StoredType
@@ -40,6 +41,7 @@ def extract(
     size: int | None = None,
     batch_size: int | None = None,
     workers: int | None = None,
+    decoder: Decoder = "cpu",
     shard: Shard | None = None,
     share: bool = True,
     total: int | None = None,
@@ -64,6 +66,8 @@ def extract(
         size: Side in pixels for extractors that take any size; ``None``: the video's own.
         batch_size: Clips a batch; ``None``: found while it runs.
         workers: Decoding processes; ``None``: one per core.
+        decoder: ``cpu``, or ``nvdec`` for what the extractors' GPU decodes with the same pixels; see
+            ``vidcore.data.nvdec.Nvdec``.
         shard: ``(i, n)``: only rows i, i + n, i + 2n, ...; such processes do not look at each other.
         share: Share the rows with other processes that work on them now.
         total: How many rows there are, for the progress; by default the length of ``rows`` where it has one.
@@ -77,7 +81,7 @@ def extract(
     Raises:
         StoreError: The store cannot be written; what was finished is kept.
         ExtractionError: An extractor fails on every clip.
-        ConfigError: A sampling with several clips a row, a shard or a runtime that does not exist.
+        ConfigError: A sampling with several clips a row; a shard, a runtime or a decoder that does not exist.
     """
     check_shard(shard)
     if not isinstance(store, FeatureStore):
@@ -95,6 +99,7 @@ def extract(
                 size=size,
                 batch_size=batch_size,
                 workers=workers,
+                decoder=decoder,
                 timeout_seconds=timeout_seconds,
             )
         )

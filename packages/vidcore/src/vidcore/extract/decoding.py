@@ -51,8 +51,8 @@ class DecodeJob(Protocol):
         """The next frames, uint8 (n, 3, H, W); the memory is used again when this returns."""
         ...
 
-    def finish(self, after: Sequence[int], seconds: float) -> None:
-        """All frames were put; the file's state now, and how long decoding took."""
+    def finish(self, after: Sequence[int], seconds: float, *, gpu: bool, note: str | None) -> None:
+        """All frames were put: the file's state now, how long it took, whether a GPU decoded it, and why not."""
         ...
 
     def fail(self, stage: str, reason: str, seconds: float = 0.0) -> None:
@@ -67,6 +67,7 @@ class DecodePool:
         workers: Processes.
         timeout_seconds: A process that says nothing for so long while it decodes is killed.
         on_error: Hears of an error that is not a video's: the run cannot go on.
+        gpu: Number of the GPU whose decoder is to be used; ``None``: CPUs decode.
     """
 
     def __init__(
@@ -74,12 +75,13 @@ class DecodePool:
         workers: int,
         timeout_seconds: float,
         on_error: Callable[[BaseException], None],
+        gpu: int | None = None,
         command: Sequence[str] = _COMMAND,
     ) -> None:
         self._todo: queue.SimpleQueue[DecodeJob | None] = queue.SimpleQueue()
         self._on_error = on_error
         self._closed = threading.Event()
-        self._processes = [_Process(command, timeout_seconds, self._closed) for _ in range(workers)]
+        self._processes = [_Process(command, timeout_seconds, self._closed, gpu) for _ in range(workers)]
         self._threads = [
             threading.Thread(target=self._serve, args=(process,), name=f"decode-{number}", daemon=True)
             for number, process in enumerate(self._processes)
@@ -136,8 +138,11 @@ class DecodePool:
 class _Process:
     """One decoding process, the memory it shares with us, and its pipes."""
 
-    def __init__(self, command: Sequence[str], timeout_seconds: float, closed: threading.Event) -> None:
+    def __init__(
+        self, command: Sequence[str], timeout_seconds: float, closed: threading.Event, gpu: int | None
+    ) -> None:
         self._command = list(command)
+        self._gpu = [] if gpu is None else [str(gpu)]
         self._timeout = timeout_seconds
         self._closed = closed
         self._lock = threading.Lock()
@@ -155,8 +160,9 @@ class _Process:
             self._complaints: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
             number = self._memory.fileno()
             self._process = subprocess.Popen(
-                [*self._command, str(number)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._complaints,
-                pass_fds=[number], bufsize=0, env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+                [*self._command, str(number), *self._gpu], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=self._complaints, pass_fds=[number], bufsize=0,
+                env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
             )  # fmt: skip
         self._heard, self._map, self._ready = b"", None, False
 
@@ -185,7 +191,7 @@ class _Process:
                 shape = (message["height"], message["width"])
                 job.begin(message)
             elif "done" in message:
-                job.finish(message["done"], message["seconds"])
+                job.finish(message["done"], message["seconds"], gpu=message["gpu"], note=message["note"])
                 return True
             else:
                 job.fail(message["stage"], message["reason"], message["seconds"])

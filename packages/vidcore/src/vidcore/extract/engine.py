@@ -15,6 +15,7 @@ from vidcore.data.manifest import Row
 from vidcore.data.sampling import Sampling
 from vidcore.errors import ConfigError, StoreError
 from vidcore.extract.batching import BatchSizer
+from vidcore.extract.decoder import Decoder, decoding_gpu
 from vidcore.extract.decoding import DecodePool
 from vidcore.extract.failures import FailureFile
 from vidcore.extract.hashing import FileHashes
@@ -55,6 +56,8 @@ class Engine:
         size: Side in pixels for extractors that take any size.
         batch_size: Clips a batch; ``None``: found.
         workers: Decoding processes; ``None``: one per core. They wait where the model is what takes long.
+        decoder: ``cpu``, or ``nvdec`` for what the extractors' GPU decodes with the same pixels; see
+            ``vidcore.data.nvdec.Nvdec``.
         timeout_seconds: A decoder that says nothing for so long is taken for hung.
         hashes: Content hashes of files.
 
@@ -62,7 +65,7 @@ class Engine:
         identities: Name -> identity of the collection that its features go to.
 
     Raises:
-        ConfigError: A sampling with several clips a row, no extractors, several devices.
+        ConfigError: A sampling with several clips a row, no extractors, several devices, a decoder that is not there.
     """
 
     def __init__(
@@ -78,12 +81,14 @@ class Engine:
         size: int | None = None,
         batch_size: int | None = None,
         workers: int | None = None,
+        decoder: Decoder = "cpu",
         timeout_seconds: float = 60.0,
         hashes: FileHashes | None = None,
     ) -> None:
         if sampling.clips != 1:
             raise ConfigError(f"this sampling cuts {sampling.clips} clips a row, and features are kept of one")
         device = one_device(extractors)
+        self._gpu = decoding_gpu(decoder, device)
         self.identities = {
             name: extractor_identity(extractor, keep, dtype, precision) for name, extractor in extractors.items()
         }
@@ -177,7 +182,7 @@ class Engine:
     def _decoders(self) -> DecodePool:
         """The processes, started when the first clip is to be decoded."""
         if self._pool is None:
-            self._pool = DecodePool(self._workers, self._timeout, self._fail)
+            self._pool = DecodePool(self._workers, self._timeout, self._fail, self._gpu)
         return self._pool
 
     def _end_decoders(self) -> None:

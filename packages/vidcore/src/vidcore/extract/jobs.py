@@ -79,9 +79,10 @@ class ClipJob:
             self.failure = ("preprocess", str(error))
         self._meter.spend("fit", time.perf_counter() - began)
 
-    def finish(self, after: Sequence[int], seconds: float) -> None:
+    def finish(self, after: Sequence[int], seconds: float, *, gpu: bool, note: str | None) -> None:
         """See ``DecodeJob``."""
         self._meter.spend("decode", seconds)
+        self._meter.decoded(gpu=gpu, note=note)
         if FileState(*after) != self.todo.state:
             self.failure = self.failure or ("read", "the file changed while it was read")
         if self.failure is None and self._builder is not None:

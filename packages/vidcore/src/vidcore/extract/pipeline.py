@@ -266,6 +266,7 @@ class Pipeline:
             stage_seconds=dict(meter.seconds),
             model_busy=last.model_busy,
             batch_sizes={name: sizer.target for name, sizer in self._stages.sizers.items()},
+            on_gpu=meter.on_gpu,
             notes=last.notes,
         )
 

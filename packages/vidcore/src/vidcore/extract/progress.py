@@ -61,6 +61,7 @@ class Meter:
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("done", "present", "elsewhere", "failed"), 0))
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
     notes: list[str] = field(default_factory=list)
+    on_gpu: int = 0
     _began: float = field(default_factory=time.perf_counter)
     _first: float | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -75,6 +76,13 @@ class Meter:
         """Count rows as ``done``, ``present``, ``elsewhere`` or ``failed``."""
         with self._lock:
             self.counts[what] += rows
+
+    def decoded(self, *, gpu: bool, note: str | None) -> None:
+        """A clip was decoded, by a GPU or not; ``note`` says why not where it should have been."""
+        with self._lock:
+            self.on_gpu += gpu
+        if note is not None:
+            self.note(f"decoded on the CPU: {note}")
 
     def spend(self, stage: str, seconds: float) -> None:
         """Count the seconds a stage was busy."""

@@ -22,6 +22,7 @@ class ExtractReport:
         stage_seconds: Busy seconds of ``decode``, ``fit``, ``model`` and ``write``, over all processes and threads.
         model_busy: Share of the time in which a model was at work, from 0 to 1.
         batch_sizes: Extractor -> clips in a batch at the end.
+        on_gpu: Clips that a GPU decoded.
         notes: What happened that a person should know.
     """
 
@@ -34,6 +35,7 @@ class ExtractReport:
     stage_seconds: dict[str, float]
     model_busy: float
     batch_sizes: dict[str, int]
+    on_gpu: int = 0
     notes: tuple[str, ...] = ()
 
     @property
@@ -67,5 +69,6 @@ class ExtractReport:
             "shares": {stage: round(share, 4) for stage, share in self.shares().items()},
             "model_busy": round(self.model_busy, 4),
             "batch_sizes": self.batch_sizes,
+            "on_gpu": self.on_gpu,
             "notes": list(self.notes),
         }

@@ -17,6 +17,7 @@ from vidcore.data.manifest import Row
 from vidcore.data.sampling import Sampling
 from vidcore.errors import ConfigError
 from vidcore.extract.api import Runtime, replicas
+from vidcore.extract.decoder import Decoder
 from vidcore.extract.engine import Engine
 from vidcore.extract.failures import FailedRow
 from vidcore.extract.identity import Keep, Precision, StoredType
@@ -44,6 +45,7 @@ class ExtractionJob:
         size: Side in pixels for extractors that take any size.
         batch_size: Clips a batch; ``None``: found.
         workers: Decoding processes; ``None``: one per core.
+        decoder: ``cpu`` or ``nvdec``; see ``extract``.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
         timeout_seconds: A decoder that says nothing for so long is taken for hung.
     """
@@ -58,6 +60,7 @@ class ExtractionJob:
     size: int | None = None
     batch_size: int | None = None
     workers: int | None = None
+    decoder: Decoder = "cpu"
     device: str = "auto"
     timeout_seconds: float = 60.0
 
@@ -105,6 +108,7 @@ class ChunkWorker:
             size=job.size,
             batch_size=job.batch_size,
             workers=job.workers,
+            decoder=job.decoder,
             timeout_seconds=job.timeout_seconds,
         )
 
