@@ -252,6 +252,7 @@ class TestWeights:
     def test_the_published_file_is_declared(self):
         (weights,) = installed().find("extractor", "magvit2")[0].spec.weights
         assert weights.source == "hf:TencentARC/Open-MAGVIT2-Tokenizer-262144-Video/video_128_262144.ckpt"
+        assert weights.score.startswith("UCF-101 reconstruction FVD 16 ")
         assert (weights.tag, weights.licence) == ("ucf101", "Apache-2.0")
 
 

@@ -56,5 +56,6 @@ def _weights(v: Variant) -> tuple[WeightsInfo, ...]:
             source=f"hf:{v.file}",
             licence="Apache-2.0",
             trained_on="UCF-101 (reconstruction, no labels), starting from an image tokenizer of ImageNet-1k",
+            score=v.score,
         ),
     )

@@ -16,6 +16,8 @@ class Variant:
     """Encoder and decoder."""
     file: str = ""
     """Published checkpoint on the Hugging Face hub; empty: none is published."""
+    score: str = ""
+    """Of the published file, from its repository (TencentARC/SEED-Voken, docs/Open-MAGVIT2.md, 4a0b9c1)."""
 
 
 VARIANTS: dict[str, Variant] = {
@@ -23,6 +25,7 @@ VARIANTS: dict[str, Variant] = {
         architecture=VIDEO_262144,
         parameters=370_547_349,
         file="TencentARC/Open-MAGVIT2-Tokenizer-262144-Video/video_128_262144.ckpt",
+        score="UCF-101 reconstruction FVD 16 (17 frames of 128x128 as 5x16x16 tokens)",
     ),
     "magvit2/video_small": Variant(architecture=VIDEO_SMALL, parameters=9_621_429),
     "magvit2/video_test": Variant(architecture=VIDEO_TEST, parameters=618_237),
