@@ -1,7 +1,4 @@
-"""The video decoder of an NVIDIA GPU (NVDEC), as PyAV offers it: frames come back to main memory.
-
-Nothing here is imported unless it is asked for.
-"""
+"""The video decoder of an NVIDIA GPU (NVDEC), as PyAV offers it: frames come back to main memory."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ _PLANAR = {"nv12": "yuv420p", "p010le": "yuv420p10le"}
 
 def accelerator(gpu: int) -> HWAccel:
     """What PyAV opens a video with; streams that the GPU cannot decode are decoded on the CPU."""
-    # The primary context is the one PyTorch uses, and all videos of a process share it.
+    # The primary context, so that all videos of a process share it; one that PyTorch has opened FFmpeg would refuse.
     return HWAccel("cuda", str(gpu), allow_software_fallback=True, options={"primary_ctx": "1"})
 
 

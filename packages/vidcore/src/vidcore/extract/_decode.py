@@ -7,7 +7,7 @@ other side has said that it is free. So the memory taken is bounded, however lon
 process starts in half a second and takes little memory; frames are fitted on the other side.
 
     request   {"path": str, "start": float | null, "end": float | null, "sampling": {...}}  or  {"free": int}
-    at first  {"ready": true}
+    at first  {"ready": true}, or {"unusable": str} where there is no such GPU
     answer    {"frames": U, "height": int, "width": int, "places": [T], "mask": [T], "file": [size, mtime_ns, inode]}
               {"slot": int, "offset": int, "count": int}   ``count`` frames (H, W, 3) of U lie there; until all are
               {"done": [size, mtime_ns, inode], "seconds": float, "gpu": bool, "note": str | null}, whether
@@ -35,6 +35,7 @@ from vidcore.data._failure import VideoError
 from vidcore.data.decode import VideoReader
 from vidcore.data.nvdec import Nvdec, NvdecReader
 from vidcore.data.sampling import Sampling
+from vidcore.errors import ConfigError
 
 SLOTS = 3
 # A slot of this size holds a clip of small videos whole and is a fraction of one of large videos.
@@ -152,7 +153,11 @@ def main() -> None:
     # Ctrl-C reaches every process of the terminal; this one ends when the other side does.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ring = _Ring(int(sys.argv[1]))
-    nvdec = Nvdec(int(sys.argv[2])) if len(sys.argv) > 2 else None
+    try:
+        nvdec = Nvdec(int(sys.argv[2])) if len(sys.argv) > 2 else None
+    except ConfigError as error:
+        ring.say(unusable=str(error))
+        return
     ring.say(ready=True)
     while (request := ring.request()) is not None:
         began, ring.waited = time.perf_counter(), 0.0

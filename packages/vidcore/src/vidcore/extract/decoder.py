@@ -15,15 +15,8 @@ def decoding_gpu(decoder: Decoder, device: torch.device) -> int | None:
     """Number of the GPU that is to decode: the one the extractors are on; ``None`` where CPUs are to.
 
     Raises:
-        ConfigError: There is no such decoder, or none that can be used here.
+        ConfigError: There is no such decoder. Whether it can be used here is seen by the processes that decode.
     """
     if decoder not in get_args(Decoder):
         raise ConfigError(f"unknown decoder {decoder!r}; use {' or '.join(get_args(Decoder))}")
-    if decoder == "cpu":
-        return None
-    from vidcore.data.nvdec import Nvdec
-
-    gpu = device.index or 0
-    # Now, and not in every decoding process once the run is under way.
-    Nvdec(gpu)
-    return gpu
+    return None if decoder == "cpu" else device.index or 0

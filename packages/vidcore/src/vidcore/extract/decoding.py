@@ -27,6 +27,8 @@ from typing import IO, Any, Protocol
 import torch
 from torch import Tensor
 
+from vidcore.errors import ConfigError
+
 # One request is on its way while another is decoded, so that a process never waits for its next one.
 AHEAD = 2
 # A process may take so long to start on a busy machine, whatever is allowed for a video.
@@ -173,7 +175,11 @@ class _Process:
                 self._process.stdin.write(json.dumps(message).encode() + b"\n")
 
     def decode(self, job: DecodeJob) -> bool:
-        """Pass the answers to one request on to its job. False where the process is gone."""
+        """Pass the answers to one request on to its job. False where the process is gone.
+
+        Raises:
+            ConfigError: No process can decode as it was asked to.
+        """
         began = time.perf_counter()
         shape: tuple[int, int] = (0, 0)
         while True:
@@ -184,6 +190,9 @@ class _Process:
                 return False
             if "ready" in message:
                 self._ready = True
+            elif "unusable" in message:
+                # Every other clip would fail for the same reason.
+                raise ConfigError(message["unusable"])
             elif "slot" in message:
                 job.put(self._frames(message["offset"], message["count"], *shape))
                 self.send({"free": message["slot"]})
