@@ -63,9 +63,11 @@ def test_data_sets_are_those_the_tag_names_in_the_order_of_training():
 
 def test_scores_are_read_from_timm_s_results_or_kept(tmp_path):
     results = tmp_path / "results.csv"
-    results.write_text("model,top1,top1_err\nresnet18.a1_in1k,71.498,28.502\n")
-    assert freeze.scores(results) == {"resnet18.a1_in1k": 71.5}
-    assert freeze.scores()["resnet50.tv2_in1k"] == 80.85
+    results.write_text("model,top1,top1_err\nresnet18.a1_in1k,1.496,98.504\n")
+    known = freeze.scores()
+    assert known["resnet50.tv2_in1k"] == 80.85
+    assert known["mobilenetv4_conv_small.e1200_r224_in1k"] == 74.28
+    assert freeze.scores(results) == known | {"resnet18.a1_in1k": 1.5}
     spec = installed().find("extractor", "timm/resnet50")[0].spec
     stated = {weights.tag: weights.score for weights in spec.weights}
     assert stated["tv2_in1k"] == "ImageNet-1k top-1 80.85 %"

@@ -1,7 +1,9 @@
 """Writes the catalogue of timm's models: ``python -m vidplug_timm.freeze [RESULTS]``, after every upgrade of timm.
 
-RESULTS is ``results/results-imagenet.csv`` of timm's repository, from which top-1 accuracies are read; without it those
-that the catalogue holds are kept, which are of that file at commit 0173a13: weights published later have none.
+RESULTS is ``results/results-imagenet.csv`` of timm's repository, from which top-1 accuracies are read; those that it
+lacks, and all of them without it, stay as the catalogue holds them. These are of that file at commit 0173a13 and, for
+weights published later, of the tables in timm's documentation (hfdocs/source/models at a37117a and 3c46744), which are
+made from a newer one. Weights without an ImageNet-1k classifier, and those that timm has not measured, have none.
 """
 
 from __future__ import annotations
@@ -224,10 +226,11 @@ class _Table:
 
 def scores(results: Path | None = None) -> dict[str, float]:
     """Top-1 accuracy on ImageNet-1k, in per cent, by the full name of each set of weights that has one."""
+    known = {f"{v.name}.{tag}": score for v in VARIANTS.values() for tag, *_, score in v.weights if score}
     if results is None:
-        return {f"{v.name}.{tag}": score for v in VARIANTS.values() for tag, *_, score in v.weights if score}
+        return known
     with results.open(newline="") as file:
-        return {row["model"]: round(float(row["top1"]), 2) for row in csv.DictReader(file)}
+        return known | {row["model"]: round(float(row["top1"]), 2) for row in csv.DictReader(file)}
 
 
 def catalogue(rows: list[dict[str, Any]], scores: dict[str, float]) -> str:
