@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from vidcore.data import _packets, nvdec
@@ -121,6 +122,8 @@ def test_a_kind_whose_pixels_differ_is_left_to_the_cpu(gpu: Gpu, video: Path) ->
             assert reader.left_to_cpu.endswith(" of 255 in frame 3)")
     assert gpu.decoded == 1
     assert not owner.trusted
+    with owner.open(video) as reader, VideoReader(video) as other:
+        assert torch.equal(reader.read(WANTED), other.read(WANTED))
 
 
 def test_where_the_gpu_fails_the_cpu_goes_on(gpu: Gpu, video: Path) -> None:
@@ -171,6 +174,10 @@ def test_a_broken_video_is_refused_by_the_cpus_decoder(gpu: Gpu, video: Path, tm
     damaged.write_bytes(content)
     with pytest.raises(DecodeError), Nvdec(0).open(damaged) as reader:
         kept(reader.pixels())
+    seen = gpu.decoded
+    with pytest.raises(DecodeError), Nvdec(0).open(damaged) as reader:
+        reader.verify()
+    assert gpu.decoded == seen
 
 
 def test_without_a_gpu_the_error_says_what_is_missing(video: Path) -> None:

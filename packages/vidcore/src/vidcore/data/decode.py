@@ -157,8 +157,7 @@ class VideoReader:
         for place, index in enumerate(wanted):
             places.setdefault(index, []).append(place)
         out: Tensor | None = None
-        for index, frame in self._decoder.frames(sorted(places)):
-            pixels = self._rgb(frame)
+        for index, pixels in self.pixels(places):
             if out is None:
                 # Not numpy's, which asks for huge pages: the system clears those anew for every clip.
                 out = torch.empty((len(wanted), *pixels.shape), dtype=torch.uint8)

@@ -73,6 +73,11 @@ class NvdecReader(VideoReader):
         self.left_to_cpu = None
         return self._trusting(kind, wanted) if kind in self._nvdec.trusted else self._comparing(kind, wanted)
 
+    def verify(self) -> int:
+        """As :meth:`VideoReader.verify`, on the CPU: a GPU does not tell damage."""
+        with VideoReader(self.path) as reader:
+            return reader.verify()
+
     def _trusting(self, kind: Kind, wanted: Sequence[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         given = 0
         try:
