@@ -13,7 +13,7 @@ from vidcore.errors import ConfigError, RuntimeEngineError
 from vidcore.features import FeatureMap
 from vidcore.runtime import Accelerated, _openvino, accelerate
 from vidcore.runtime import accelerated as accelerated_module
-from vidcore.runtime._candidates import CANDIDATES, Candidate
+from vidcore.runtime._candidates import CANDIDATES, RUNTIMES, Candidate
 from vidcore.runtime._job import CannotRunError, Job
 from vidcore.testing.fakes import fake_video
 
@@ -129,6 +129,42 @@ def test_shapes_that_are_not_known_are_prepared_when_they_come(make: Any, monkey
         assert_same_maps(fast(clip), extractor(clip))
         assert len(fast.reports) == shapes
     assert accelerate(extractor, "eager", frames=5, size=(10, 12)).report.shapes == ((1, 3, 5, 10, 12),)
+
+
+def test_a_twin_has_engines_of_its_own_and_asks_pytorch_nothing_again(
+    make: Any, kinds: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    class Watched(kinds["one"]):  # type: ignore[misc]
+        def forward(self, clip: Tensor) -> dict[str, FeatureMap]:
+            asked.append(tuple(clip.shape))
+            return super().forward(clip)  # type: ignore[no-any-return]
+
+    monkeypatch.setitem(
+        CANDIDATES, "eager", Candidate(lambda job, path: lambda tensors: [d.clone() for d in job.reference])
+    )
+    monkeypatch.setitem(RUNTIMES, "eager", ("eager",))
+    extractor = make(Watched)
+    first = accelerate(extractor, "eager")
+    assert asked
+    asked.clear()
+    twin = first.twin()
+    assert not asked
+    clip = extractor.preprocess(fake_video((1, 8, 3, 16, 16)))
+    assert_same_maps(twin(clip), first(clip))
+    (own,), (other,) = twin._engines.values(), first._engines.values()
+    assert own[0].engine is not other[0].engine
+    assert twin.report.difference == first.report.difference == 0.0
+    # A shape that either of them meets first is known to the other.
+    larger = torch.rand(1, 3, 8, 24, 24)
+    twin(larger)
+    asked.clear()
+    first(larger)
+    assert not asked
+    # What it built itself is built anew when that is asked for.
+    first.prepare(larger)
+    assert asked
 
 
 def test_an_engine_can_be_built_in_inference_mode(make: Any) -> None:

@@ -133,13 +133,12 @@ def replicas(
     from vidcore.runtime import accelerate
 
     lanes = lanes_on(one_device(extractors))
-    return [
-        {
-            name: accelerate(extractor, runtime, frames=frames, size=size, batch=batch_size or 1, threads=lanes.threads)
-            for name, extractor in extractors.items()
-        }
-        for _ in range(lanes.count)
-    ]
+    first = {
+        name: accelerate(extractor, runtime, frames=frames, size=size, batch=batch_size or 1, threads=lanes.threads)
+        for name, extractor in extractors.items()
+    }
+    others = [{name: one.twin() for name, one in first.items()} for _ in range(lanes.count - 1)]
+    return [dict[str, Extractor](lane) for lane in (first, *others)]
 
 
 def job_digest(identities: Mapping[str, Mapping[str, Any]], sampling: Sampling, size: int | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -45,6 +45,10 @@ class Prepared:
     template: dict[str, tuple[Tensor, Tensor | None]]
     """Times and mask of each map, which every clip of this shape has."""
     report: RuntimeReport
+    job: Job
+    """What the engine was built from and compared with, without the exported graphs."""
+    identity: dict[str, Any]
+    """What the engine depends on."""
 
     def maps(self, found: list[Tensor]) -> dict[str, FeatureMap]:
         """Data of each map -> the maps."""
@@ -69,6 +73,27 @@ def prepare(extractor: Extractor, clip: Any, request: Request) -> Prepared:
     threads = request.threads or torch.get_num_threads()
     job = Job(network.flat, inputs, network.reference, threads)
     identity = describe(extractor, weights_digest(extractor), inputs, request.precision, threads)
+    template = {name: (fmap.times, fmap.mask) for name, fmap in network.maps.items()}
+    return _engine_for(extractor, job, identity, request, template, network.notes)
+
+
+def prepare_like(known: Prepared, extractor: Extractor, request: Request) -> Prepared:
+    """Another engine like one that was prepared in this process: loaded and verified, without asking PyTorch again.
+
+    Raises:
+        RuntimeEngineError: As ``prepare``.
+    """
+    return _engine_for(extractor, known.job, known.identity, request, known.template, known.report.notes)
+
+
+def _engine_for(
+    extractor: Extractor,
+    job: Job,
+    identity: dict[str, Any],
+    request: Request,
+    template: dict[str, tuple[Tensor, Tensor | None]],
+    notes: tuple[str, ...],
+) -> Prepared:
     cosine: float | None = None
     choice: Choice | None
     if request.precision == "int8":
@@ -89,13 +114,12 @@ def prepare(extractor: Extractor, clip: Any, request: Request) -> Prepared:
         requested=request.runtime,
         runtime=choice.name,
         precision=request.precision,
-        shapes=tuple(tuple(tensor.shape) for tensor in inputs),
+        shapes=tuple(tuple(tensor.shape) for tensor in job.inputs),
         difference=choice.difference,
         candidates=choice.candidates,
         remembered=choice.remembered,
         path=memory.folder,
         cosine=cosine,
-        notes=network.notes,
+        notes=notes,
     )
-    template = {name: (fmap.times, fmap.mask) for name, fmap in network.maps.items()}
-    return Prepared(choice.engine, _eager.build(job), inputs[0].shape[0], template, report)
+    return Prepared(choice.engine, _eager.build(job), job.inputs[0].shape[0], template, report, replace(job), identity)

@@ -16,7 +16,7 @@ from vidcore.features import FeatureMap
 from vidcore.runtime._clip import Signature, leaves, rebuild, signature, skeleton
 from vidcore.runtime._copy import share
 from vidcore.runtime._job import Engine
-from vidcore.runtime._prepare import Prepared, Request, prepare
+from vidcore.runtime._prepare import Prepared, Request, prepare, prepare_like
 from vidcore.runtime.report import RuntimeReport
 
 _MOST_SHAPES = 8
@@ -108,6 +108,18 @@ class Accelerated(Extractor):
         """See ``Extractor``."""
         return self._stand_in().extract(video)
 
+    def twin(self) -> Accelerated:
+        """The same for another thread: an engine answers one caller at a time.
+
+        Its engines are loaded and compared with what eager PyTorch gave for this one's, which is not run again.
+        """
+        other = Accelerated(self.eager, self._request)
+        other._known = self._known
+        for wanted, engines in self._engines.items():
+            for prepared in engines:
+                other._keep(wanted, prepare_like(prepared, self.eager, self._request))
+        return other
+
     def forward(self, clip: Any) -> dict[str, FeatureMap]:
         """One clip -> the maps named by ``output_names``, without gradient.
 
@@ -148,10 +160,19 @@ class Accelerated(Extractor):
     def _build(self, clip: Any, wanted: Signature) -> None:
         # Building watches how tensors change, which those of inference mode do not tell.
         with self._lock, torch.inference_mode(False):
-            tensors = (tensor.clone() if tensor.is_inference() else tensor for tensor in leaves(clip))
-            prepared = prepare(self.eager, rebuild(skeleton(clip), tensors), self._request)
-            self._engines.setdefault(wanted, []).append(prepared)
-            self._latest: RuntimeReport | None = prepared.report
+            tensors = [tensor.clone() if tensor.is_inference() else tensor for tensor in leaves(clip)]
+            # A twin's. What this one built itself is to be built anew: its weights may have changed since.
+            known = None if wanted in self._engines else self._known.get((wanted, tensors[0].shape[0]))
+            if known is not None:
+                prepared = prepare_like(known, self.eager, self._request)
+            else:
+                prepared = prepare(self.eager, rebuild(skeleton(clip), iter(tensors)), self._request)
+            self._keep(wanted, prepared)
+
+    def _keep(self, wanted: Signature, prepared: Prepared) -> None:
+        self._known[wanted, prepared.batch] = prepared
+        self._engines.setdefault(wanted, []).append(prepared)
+        self._latest: RuntimeReport | None = prepared.report
 
     def _stand_in(self) -> Extractor:
         """The extractor with this forward: its own methods around the engine."""
@@ -161,6 +182,8 @@ class Accelerated(Extractor):
 
     def _forget(self) -> None:
         self._engines: dict[Signature, list[Prepared]] = {}
+        # What twins have found out, about this one's engines too.
+        self._known: dict[tuple[Signature, int], Prepared] = {}
         self._latest = None
 
     def _apply(self, *arguments: Any, **options: Any) -> Accelerated:
