@@ -5,7 +5,8 @@ Run: uv run --group peers python benchmarks/extract.py PART [--clips N] [--runs 
     naive      clips a second and CPU seconds a clip, against the naive loop: for every video decode all frames,
                transform frame by frame with PIL, a batch of one, a file. Also against that loop when it transforms
                only the frames it needs. At least 2.5x with a light model, 1.3x with a heavy one, on 2 cores.
-    decode     frames per CPU second of 8, 16 and 32 frames spread over a video, and whether they are bit-exact.
+    decode     CPU seconds of 8, 16 and 32 frames spread over a video, and whether they are bit-exact. Ours and one peer
+               after the other run in turn. At least 1.0x the fastest peer that gives the right pixels.
     together   two extractors in one pass against one pass after the other. At least 1.6x where decoding dominates.
     busy       clips a second of the engine against the model alone, fed from memory. At least 90 %. By CPU seconds as
                well: where both keep all cores busy it is the same share, and other processes do not count. Where one
@@ -29,6 +30,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+
+from paired import pair
 
 DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
 LIGHT_PAIR = ("basic/naive_cnn", "basic/keypoints")
@@ -317,7 +320,7 @@ WAYS: dict[str, Callable[..., Callable[[Path], None]]] = {
 
 
 def decode(options: argparse.Namespace) -> None:
-    from decoders import DECODERS, lend_ffmpeg, reference
+    from decoders import lend_ffmpeg, reference
 
     lend_ffmpeg()
     for path in sorted((options.data / "clips").glob(options.files)):
@@ -328,23 +331,36 @@ def decode(options: argparse.Namespace) -> None:
                 print(f"\n{path.name}: it has {total} frames only")
                 continue
             wanted = [(2 * step + 1) * total // (2 * count) for step in range(count)]
-            expected = whole[wanted]
-            spent: dict[str, list[float]] = {}
-            exact: dict[str, str] = {}
-            for turn in range(options.runs + 1):
-                names = list(DECODERS)
-                for name in names if turn % 2 else reversed(names):
-                    began = time.process_time()
-                    try:
-                        frames = DECODERS[name](path, wanted)
-                    except Exception as error:  # noqa: BLE001 - a peer that cannot read a file is a finding
-                        exact[name] = f"fails ({type(error).__name__})"
-                        continue
-                    if turn:
-                        spent.setdefault(name, []).append(time.process_time() - began)
-                    else:
-                        exact[name] = verdict(frames, expected)
-            report(path, count, spent, exact)
+            print(f"\n{path.name}, {count} frames")
+            against(path, wanted, whole[wanted], options.runs)
+
+
+def against(path: Path, wanted: list[int], expected: Any, runs: int) -> None:
+    """Every peer in turn with ours, and which of those that give the right pixels is the fastest."""
+    from decoders import DECODERS
+
+    print(f"  vidcore          {verdict(DECODERS['vidcore'](path, wanted), expected)}")
+    ratios: dict[str, tuple[float, float, float]] = {}
+    for name, peer in DECODERS.items():
+        if name == "vidcore":
+            continue
+        try:
+            found = verdict(peer(path, wanted), expected)
+        except Exception as error:  # noqa: BLE001 - a peer that cannot read a file is a finding
+            print(f"  {name:<16} fails ({type(error).__name__})")
+            continue
+        costs = pair(lambda: DECODERS["vidcore"](path, wanted), lambda peer=peer: peer(path, wanted), runs, warmup=0)
+        ratio = costs.ratio()
+        each = [statistics.median(cost.cpu_seconds for cost in side) * 1e3 for side in (costs.ours, costs.peer)]
+        print(
+            f"  {name:<16} {each[1]:7.1f} ms   vidcore {each[0]:7.1f} ms   "
+            f"{ratio[0]:5.2f} ({ratio[1]:.2f} to {ratio[2]:.2f}, n={runs})   {found}"
+        )
+        if found == "exact":
+            ratios[name] = ratio
+    if ratios:
+        best = min(ratios, key=lambda name: ratios[name][0])
+        print("  best exact peer / vidcore: {:.2f} ({:.2f} to {:.2f}), {}".format(*ratios[best], best))
 
 
 def verdict(frames: Any, expected: Any) -> str:
@@ -355,18 +371,6 @@ def verdict(frames: Any, expected: Any) -> str:
     return (
         "exact" if np.array_equal(frames, expected) else f"off by up to {np.abs(frames.astype(int) - expected).max()}"
     )
-
-
-def report(path: Path, count: int, spent: dict[str, list[float]], exact: dict[str, str]) -> None:
-    ours = statistics.median(spent["vidcore"])
-    usable = {name: statistics.median(seconds) for name, seconds in spent.items() if exact[name] == "exact"}
-    peers = {name: seconds for name, seconds in usable.items() if name != "vidcore"}
-    best = min(peers, key=lambda name: peers[name]) if peers else "none"
-    against = f"{peers[best] / ours:5.2f}x the best exact peer ({best})" if peers else "no exact peer"
-    print(f"\n{path.name}, {count} frames: vidcore {against}")
-    for name in exact:
-        speed = f"{count / statistics.median(spent[name]):8.0f} frames/CPU-s" if name in spent else " " * 21
-        print(f"  {name:<16} {speed}   {exact[name]}")
 
 
 PARTS: dict[str, Callable[[argparse.Namespace], None]] = {

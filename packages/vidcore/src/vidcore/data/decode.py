@@ -19,6 +19,7 @@ frame, stops after the last wanted one, and on the way skips pictures nothing re
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -40,6 +41,8 @@ from ._packets import KEEP_BYTES, PacketSource
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+_KEPT_BYTES = 32 << 20
 
 __all__ = ["VideoError", "VideoInfo", "VideoReader", "probe"]
 
@@ -156,18 +159,16 @@ class VideoReader:
         places: dict[int, list[int]] = {}
         for place, index in enumerate(wanted):
             places.setdefault(index, []).append(place)
-        out: Tensor | None = None
+        rows: NDArray[np.uint8] | None = None
         for index, pixels in self.pixels(places):
-            if out is None:
-                # Not numpy's, which asks for huge pages: the system clears those anew for every clip.
-                out = torch.empty((len(wanted), *pixels.shape), dtype=torch.uint8)
-                rows = out.numpy()
+            if rows is None:
+                rows = _memory((len(wanted), *pixels.shape))
             for place in places[index]:
                 rows[place] = pixels
-        if out is None:
+        if rows is None:
             width, height = self.size
-            out = torch.empty((0, height, width, 3), dtype=torch.uint8)
-        return out.permute(0, 3, 1, 2)
+            rows = _memory((0, height, width, 3))
+        return torch.from_numpy(rows).permute(0, 3, 1, 2)
 
     def frames(self, indices: Iterable[int] | None = None) -> Iterator[tuple[int, Tensor]]:
         """``(index, uint8 (3, H, W))`` one by one in presentation order, each once; all frames where none are named.
@@ -233,6 +234,20 @@ class VideoReader:
         if self._orientation is None:
             self._orientation = Orientation.of(frame)
         return self._orientation.apply(rows.reshape(height, width, 3))
+
+
+def _memory(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Memory for a clip. New pages, which the system clears one by one, would cost up to a fifth of decoding.
+
+    glibc keeps freed blocks of up to 32 MiB, and torch takes them from there. Larger ones are new for every clip; those
+    come from numpy, which asks for huge pages. For smaller ones it would, too, and get them cleared anew every time.
+    """
+    import torch
+
+    if math.prod(shape) > _KEPT_BYTES:
+        return np.empty(shape, np.uint8)
+    rows: NDArray[np.uint8] = torch.empty(shape, dtype=torch.uint8).numpy()
+    return rows
 
 
 def probe(path: str | os.PathLike[str]) -> VideoInfo:
