@@ -157,6 +157,19 @@ def test_frames_that_ffmpeg_decoded_after_all_are_not_called_the_gpus(gpu: Gpu, 
         assert reader.left_to_cpu == "h264 High: the GPU does not take some of the videos"
 
 
+def test_what_a_video_is_does_not_depend_on_who_decodes_it(gpu: Gpu, video: Path) -> None:
+    with Nvdec(0).open(video) as reader, VideoReader(video) as other:
+        assert reader.info() == other.info()
+
+
+def test_a_cpu_s_own_frames_are_converted_as_they_are(tmp_path: Path, encode: Callable[..., Path]) -> None:
+    path = encode(tmp_path / "a.nut", "rawvideo", pix_fmt="nv12", frames=4, size=(62, 46))
+    with VideoReader(path) as reader, av.open(str(path)) as container:
+        expected = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        assert reader.read(range(4)).permute(0, 2, 3, 1).numpy().tolist() == np.stack(expected).tolist()
+        assert reader.frames_from_gpu == 0
+
+
 def test_codecs_that_no_gpu_decodes_are_decoded_as_always(
     gpu: Gpu, video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,9 +42,10 @@ from ._packets import KEEP_BYTES, PacketSource
 if TYPE_CHECKING:
     from torch import Tensor
 
-_KEPT_BYTES = 32 << 20
-
 __all__ = ["VideoError", "VideoInfo", "VideoReader", "probe"]
+
+# glibc's DEFAULT_MMAP_THRESHOLD_MAX.
+_KEPT_BYTES = 32 << 20
 
 
 class VideoReader:
@@ -227,7 +228,8 @@ class VideoReader:
 
     def _rgb(self, frame: VideoFrame) -> NDArray[np.uint8]:
         width, height = self._stored_size
-        frame = self._planes.of(frame)
+        if self.has_accelerator:
+            frame = self._planes.of(frame)
         rgb = self._reformatter.reformat(frame, width=width, height=height, format="rgb24", threads=1)
         plane = rgb.planes[0]
         rows = np.frombuffer(memoryview(plane), dtype=np.uint8).reshape(-1, plane.line_size)[:height, : width * 3]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ._failure import VideoError
 from ._hardware import hold_context
-from .decode import VideoReader
+from .decode import VideoInfo, VideoReader
 
 Kind = tuple[str, str | None]
 
@@ -77,6 +77,11 @@ class NvdecReader(VideoReader):
         """As :meth:`VideoReader.verify`, on the CPU: a GPU does not tell damage."""
         with VideoReader(self.path) as reader:
             return reader.verify()
+
+    def info(self) -> VideoInfo:
+        """As :meth:`VideoReader.info`."""
+        with VideoReader(self.path) as reader:
+            return reader.info()
 
     def _trusting(self, kind: Kind, wanted: Sequence[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         given = 0

@@ -1,17 +1,17 @@
 """Cuts clips from videos, one JSON request a line; run by :mod:`vidcore.extract.decoding` as a process of its own.
 
 A decoder that crashes or hangs on a broken file takes this process down and nothing else. Frames go through memory
-that both processes map (the file descriptor is the first argument; a second one is the number of the GPU whose decoder
-is to be used), in slots of a ring; a slot is used again when the
+that both processes map (the file descriptor is the first argument), in slots of a ring; a slot is used again when the
 other side has said that it is free. So the memory taken is bounded, however long the clip. Free of torch, so that a
-process starts in half a second and takes little memory; frames are fitted on the other side.
+process starts in half a second and takes little memory; frames are fitted on the other side. A second argument is the
+number of the GPU whose decoder is to be used.
 
     request   {"path": str, "start": float | null, "end": float | null, "sampling": {...}}  or  {"free": int}
     at first  {"ready": true}, or {"unusable": str} where there is no such GPU
     answer    {"frames": U, "height": int, "width": int, "places": [T], "mask": [T], "file": [size, mtime_ns, inode]}
               {"slot": int, "offset": int, "count": int}   ``count`` frames (H, W, 3) of U lie there; until all are
-              {"done": [size, mtime_ns, inode], "seconds": float, "gpu": bool, "note": str | null}, whether
-              the GPU decoded it and, where it was to and did not, why; or at any point
+              {"done": [size, mtime_ns, inode], "seconds": float, "gpu": bool, "note": str | null}   whether the GPU
+              decoded it, and why not where it should have; or at any point
               {"stage": str, "reason": str, "seconds": float}
 """
 
