@@ -11,7 +11,7 @@ import pytest
 import torch
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
-from vidcore.data import _packets, nvdec
+from vidcore.data import _hardware, _packets, nvdec
 from vidcore.data._hardware import Planes
 from vidcore.data.decode import VideoReader
 from vidcore.data.nvdec import Nvdec, NvdecReader
@@ -162,12 +162,31 @@ def test_what_a_video_is_does_not_depend_on_who_decodes_it(gpu: Gpu, video: Path
         assert reader.info() == other.info()
 
 
-def test_a_cpu_s_own_frames_are_converted_as_they_are(tmp_path: Path, encode: Callable[..., Path]) -> None:
+def test_a_cpu_s_own_frames_are_converted_as_they_are(
+    gpu: Gpu, tmp_path: Path, encode: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(NvdecReader, "has_accelerator", False)
     path = encode(tmp_path / "a.nut", "rawvideo", pix_fmt="nv12", frames=4, size=(62, 46))
-    with VideoReader(path) as reader, av.open(str(path)) as container:
-        expected = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-        assert reader.read(range(4)).permute(0, 2, 3, 1).numpy().tolist() == np.stack(expected).tolist()
-        assert reader.frames_from_gpu == 0
+    with av.open(str(path)) as container:
+        expected = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+    for reader in (VideoReader(path), Nvdec(0).open(path)):
+        with reader:
+            np.testing.assert_array_equal(reader.read(range(4)).permute(0, 2, 3, 1).numpy(), expected)
+
+
+def test_nothing_is_learnt_from_no_frames(gpu: Gpu, video: Path) -> None:
+    owner = Nvdec(0)
+    with owner.open(video) as reader:
+        assert len(reader.read([])) == 0
+    assert not owner.refused
+    assert not owner.trusted
+
+
+def test_an_ffmpeg_without_cuda_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    # To PyAV, a codec that no hardware decodes is the same.
+    monkeypatch.setattr(_hardware, "Codec", lambda name, mode: av.Codec("ffv1", mode))
+    with pytest.raises(ConfigError, match="NVDEC cannot be used on GPU 0: No supported hardware config"):
+        Nvdec(0)
 
 
 def test_codecs_that_no_gpu_decodes_are_decoded_as_always(

@@ -46,7 +46,7 @@ class _Shard(click.ParamType):  # type: ignore[type-arg]  # generic since click 
 @click.option("--batch-size", type=click.IntRange(1), help="Clips a batch.  [default: found]")
 @click.option("--workers", type=click.IntRange(1), help="Decoding processes.  [default: one per core]")
 @click.option("--decoder", type=click.Choice(["cpu", "nvdec"]), default="cpu", show_default=True,
-              help="nvdec: the GPU decodes what it decodes to the same pixels.")  # fmt: skip
+              help="nvdec: the GPU's own, for what it decodes to the same pixels.")  # fmt: skip
 @click.option("--shard", type=_Shard(), help="Only rows i, i+n, i+2n, ...: for schedulers.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
 @click.option("--devices", default="1", show_default=True, metavar="N|auto",

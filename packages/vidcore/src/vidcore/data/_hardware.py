@@ -29,6 +29,7 @@ def hold_context(gpu: int) -> HWAccel:
     try:
         return accelerator(gpu).create(Codec("h264", "r"))
     except (av.FFmpegError, NotImplementedError) as error:
+        # NotImplementedError is PyAV's word for an FFmpeg that was built without CUDA.
         raise ConfigError(
             f"NVDEC cannot be used on GPU {gpu}: {getattr(error, 'strerror', None) or error}\n"
             "  it needs an NVIDIA GPU and its driver with the video libraries (in containers: "

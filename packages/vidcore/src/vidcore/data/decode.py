@@ -33,7 +33,6 @@ from numpy.typing import NDArray
 
 from ._decoder import FrameDecoder
 from ._failure import VideoError
-from ._hardware import Planes
 from ._index import ROUNDING_SECONDS
 from ._info import VideoInfo, describe
 from ._orientation import Orientation
@@ -62,31 +61,21 @@ class VideoReader:
         path: The file.
     """
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        threads: int = 1,
-        keep_bytes: int = KEEP_BYTES,
-        gpu: int | None = None,
-    ) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, threads: int = 1, keep_bytes: int = KEEP_BYTES) -> None:
         """Open ``path``.
 
         Args:
             path: A video file that FFmpeg knows.
             threads: Decoder threads. One is the most frugal, and right where several workers decode at once.
             keep_bytes: Packets of streams up to this size stay in memory; larger files are read again by seeking.
-            gpu: Number of a GPU whose decoder (NVDEC) is to be used for what it knows. Its pixels are the CPU's only as
-                far as it follows the standards: :class:`vidcore.data.nvdec.Nvdec` looks whether it does.
 
         Raises:
             VideoError: The file cannot be opened as a video.
         """
         self.path = Path(path)
-        self._source = PacketSource(path, keep_bytes, gpu)
+        self._source = self._open(keep_bytes)
         self._stored_size = (self._source.decoder.width, self._source.decoder.height)
         self._decoder = FrameDecoder(self._source, threads)
-        self._planes = Planes()
         self._reformatter = VideoReformatter()
         self._orientation: Orientation | None = None
 
@@ -117,16 +106,6 @@ class VideoReader:
     def frames_decoded(self) -> int:
         """Frames the codec has reconstructed so far, wanted or not: the measure of frugality."""
         return self._decoder.frames_decoded
-
-    @property
-    def has_accelerator(self) -> bool:
-        """Whether a GPU was asked for and has a decoder for this codec."""
-        return self._source.decoder.is_hwaccel
-
-    @property
-    def frames_from_gpu(self) -> int:
-        """Frames given so far that a GPU decoded."""
-        return self._planes.frames
 
     @property
     def times_seconds(self) -> NDArray[np.float64]:
@@ -215,6 +194,9 @@ class VideoReader:
         """Everything known about the file; see :class:`VideoInfo`."""
         return describe(self._decoder, self._stored_size, self.orientation)
 
+    def _open(self, keep_bytes: int) -> PacketSource:
+        return PacketSource(self.path, keep_bytes)
+
     def _checked(self, indices: Iterable[int]) -> list[int]:
         total = len(self)
         wanted = [int(index) for index in indices]
@@ -228,8 +210,6 @@ class VideoReader:
 
     def _rgb(self, frame: VideoFrame) -> NDArray[np.uint8]:
         width, height = self._stored_size
-        if self.has_accelerator:
-            frame = self._planes.of(frame)
         rgb = self._reformatter.reformat(frame, width=width, height=height, format="rgb24", threads=1)
         plane = rgb.planes[0]
         rows = np.frombuffer(memoryview(plane), dtype=np.uint8).reshape(-1, plane.line_size)[:height, : width * 3]

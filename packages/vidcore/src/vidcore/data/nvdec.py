@@ -6,10 +6,12 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from ._failure import VideoError
-from ._hardware import hold_context
+from ._hardware import Planes, hold_context
+from ._packets import PacketSource
 from .decode import VideoInfo, VideoReader
 
 Kind = tuple[str, str | None]
@@ -20,8 +22,8 @@ class Nvdec:
 
     Codecs state every pixel, and the conversion to RGB stays FFmpeg's, so a video decoded here should equal the same
     video decoded on the CPU bit for bit, and features must not depend on where it was. Whether it does is seen on the
-    first clip of each kind of stream (codec and profile): both decode it. Kinds that differ, and those the
-    GPU does not know, are decoded on the CPU, and ``NvdecReader.left_to_cpu`` says why.
+    first clip of each kind of stream (codec and profile): both decode it. Kinds that differ, and those the GPU does not
+    know, are decoded on the CPU, and ``NvdecReader.left_to_cpu`` says why.
 
     What it cannot do is tell damage: NVDEC hides it where FFmpeg's decoders report it. Packets that are missing or cut
     short are still found.
@@ -56,13 +58,22 @@ class NvdecReader(VideoReader):
     """
 
     def __init__(self, path: str | os.PathLike[str], nvdec: Nvdec) -> None:
-        super().__init__(path, gpu=nvdec.gpu)
         self._nvdec = nvdec
+        super().__init__(path)
+        self._planes = Planes()
         self.left_to_cpu: str | None = None
+
+    @property
+    def has_accelerator(self) -> bool:
+        """Whether the GPU has a decoder for this codec."""
+        return self._source.decoder.is_hwaccel
 
     def pixels(self, indices: Iterable[int] | None = None) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         """As :meth:`VideoReader.pixels`."""
         wanted = range(len(self)) if indices is None else sorted(set(self._checked(indices)))
+        if not wanted:
+            # Nothing to learn from.
+            return iter(())
         kind = self._kind()
         if not self.has_accelerator:
             self.left_to_cpu = f"{_in_words(kind)}: the GPU does not decode it"
@@ -94,7 +105,7 @@ class NvdecReader(VideoReader):
             self.left_to_cpu = f"{_in_words(kind)}: the GPU's decoder failed on some of the videos"
             yield from self._on_cpu(wanted[given:])
         else:
-            if not self.frames_from_gpu:
+            if not self._planes.frames:
                 self.left_to_cpu = f"{_in_words(kind)}: the GPU does not take some of the videos"
 
     def _comparing(self, kind: Kind, wanted: Sequence[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
@@ -105,12 +116,18 @@ class NvdecReader(VideoReader):
             if fault is None:
                 fault = _fault(theirs, index, pixels)
             yield index, pixels
-        if fault is None and not self.frames_from_gpu:
+        if fault is None and not self._planes.frames:
             fault = "the GPU does not decode it"
         if fault is None:
             self._nvdec.trusted.add(kind)
         else:
             self._nvdec.refused[kind] = self.left_to_cpu = f"{_in_words(kind)}: {fault}"
+
+    def _open(self, keep_bytes: int) -> PacketSource:
+        return PacketSource(self.path, keep_bytes, self._nvdec.gpu)
+
+    def _rgb(self, frame: VideoFrame) -> NDArray[np.uint8]:
+        return super()._rgb(self._planes.of(frame) if self.has_accelerator else frame)
 
     def _on_cpu(self, wanted: Sequence[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         with VideoReader(self.path) as reader:

@@ -119,7 +119,7 @@ def extract(
 
 def replicas(
     extractors: Mapping[str, Extractor], runtime: Runtime, frames: int, size: int | None, batch_size: int | None
-) -> list[dict[str, Extractor]]:
+) -> list[Mapping[str, Extractor]]:
     """The extractors as ``runtime`` runs them, once for each lane; none where they run as they are.
 
     Engines are built for the threads of a lane, and for one clip a batch unless another size is given: on a CPU larger
@@ -137,8 +137,7 @@ def replicas(
         name: accelerate(extractor, runtime, frames=frames, size=size, batch=batch_size or 1, threads=lanes.threads)
         for name, extractor in extractors.items()
     }
-    others = [{name: one.twin() for name, one in first.items()} for _ in range(lanes.count - 1)]
-    return [dict[str, Extractor](lane) for lane in (first, *others)]
+    return [first, *({name: one.twin() for name, one in first.items()} for _ in range(lanes.count - 1))]
 
 
 def job_digest(identities: Mapping[str, Mapping[str, Any]], sampling: Sampling, size: int | None) -> str:
