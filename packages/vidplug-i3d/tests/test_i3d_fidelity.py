@@ -15,10 +15,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from vidcore import create
 from vidcore.data.decode import VideoReader
+from vidcore.testing import fill_published, golden_clip, relative_error
 from vidcore.weights import load_weights
 from vidplug_i3d.inception import InceptionI3D
-
-from .golden_fill import fill_published, golden_clip, relative_error
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from vidcore.testing import fill_published, golden_clip, relative_error
 from vidplug_i3d.inception import ENDPOINTS, InceptionI3D, SameMaxPool3d, Unit3D, prefers_onednn, same_padding
-
-from .golden_fill import fill_published, golden_clip, relative_error
 
 GOLDEN = Path(__file__).parent / "golden"
 SHARED_DATA = Path(__file__).resolve().parents[3] / ".." / "shared" / "data"
