@@ -18,8 +18,8 @@ from vidcore.analysis.comparison.row import Failed
 from vidcore.analysis.comparison.runner import cell_config, run_cells
 from vidcore.analysis.comparison.summary import row_of
 from vidcore.catalog import Registry, installed
+from vidcore.config.early import check_parts
 from vidcore.errors import ConfigError
-from vidcore.training.job import check_names
 from vidcore.training.preparation import open_data
 from vidcore.training.progress import Progress
 
@@ -89,7 +89,7 @@ def compare(
             source = open_data(config, registry, progress)
         base = Base(config, source.fingerprint)
         for cell in cells:
-            check_names(cell_config(folder, base, cell), registry)
+            check_parts(cell_config(folder, base, cell), registry)
         base = folder.hold_to(base)
         for cell in cells:
             if folder.state(cell) == "new":

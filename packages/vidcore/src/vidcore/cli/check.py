@@ -10,6 +10,7 @@ import click
 
 from vidcore.catalog import KINDS, ComponentSpec, ExtractorSpec, Kind, installed
 from vidcore.cli._table import count, echo_table
+from vidcore.config.early import require
 
 if TYPE_CHECKING:
     from vidcore.testing.run import Verdict
@@ -28,6 +29,7 @@ def check(context: click.Context, name: str, kind: Kind | None, as_json: bool) -
 
     Weights are not part of it: the component is built with random ones.
     """
+    require("pytest", "vidcore check", "testing")
     registry = installed()
     entry = registry.find(kind, name)[0] if kind else registry.find_any(name)
     spec = entry.spec

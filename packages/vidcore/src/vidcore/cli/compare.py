@@ -65,6 +65,11 @@ def compare(
     Calling again adds rows, goes on with what was stopped and tries again what failed; with --out alone it does the
     latter two. KEY=VALUE is any field that all rows share (train.epochs=3), or NAME.options.KEY=VALUE of one component.
     """
+    from vidcore.catalog import installed
+    from vidcore.config.early import check_names
+
+    named = [name.strip() for text in extractors for name in text.split("+") if name.strip()]
+    check_names(installed(), extractors=named, fusions=fusions, readouts=readouts, heads=heads, source=source)
     from vidcore.analysis import compare as start
 
     choices: dict[str, Any] = {"data": {"on_error": on_error}} if on_error else {}

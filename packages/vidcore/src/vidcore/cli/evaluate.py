@@ -45,6 +45,13 @@ def evaluate(
     as_json: bool,
 ) -> None:
     """Measure the model of RUN: accuracy with its interval and baseline, F1 per class, confusion, calibration."""
+    from vidcore.catalog import installed
+    from vidcore.config.early import check_names
+    from vidcore.training import open_run
+
+    # Before torch is imported, which takes seconds.
+    open_run(run)
+    check_names(installed(), source=data)
     from vidcore.analysis import evaluate as measure
 
     found = measure(

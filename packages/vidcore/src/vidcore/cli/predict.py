@@ -22,6 +22,10 @@ def predict(ctx: click.Context, run: Path, videos: tuple[str, ...], top_k: int, 
 
     A video that cannot be read gets a line on standard error, the others their answer, and the exit code is 1.
     """
+    from vidcore.training import open_run
+
+    # Before torch is imported, which takes seconds.
+    open_run(run)
     from vidcore.training import load
 
     model = load(run, device=device)

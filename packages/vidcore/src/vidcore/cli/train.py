@@ -71,13 +71,17 @@ def train(
         return
     if force:
         raise click.UsageError("--force belongs to --resume")
+    from vidcore.catalog import installed
     from vidcore.config import build_run_config, parse_grid
+    from vidcore.config.early import check_run
 
     if grid:
         choices.setdefault("train", {})["grid"] = parse_grid(grid).model_dump(mode="json")
     if time_budget is not None:
         choices.setdefault("train", {})["time_budget"] = time_budget
     config = build_run_config(file, choices, overrides)
+    # Before torch is imported, which takes seconds.
+    check_run(config, installed())
     from vidcore.training import train as start
 
     _carry_out(lambda: start(config, show=True))

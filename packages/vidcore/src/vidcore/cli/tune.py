@@ -62,11 +62,16 @@ def tune(
     Trials are judged by validation rows and never see a test row. The same command goes on where it was
     stopped, and adds trials where --trials is larger.
     """
-    from vidcore.analysis.tuning import tune as start
+    from vidcore.catalog import installed
     from vidcore.cli.train import run_choices
     from vidcore.config import build_run_config
+    from vidcore.config.early import check_run, require
 
     config = build_run_config(file, run_choices(extractors, source, fusion, readout, head), overrides)
+    check_run(config, installed())
+    require("optuna", "vidcore tune", "tune")
+    from vidcore.analysis.tuning import tune as start
+
     found: dict[str, Any] = start(
         config,
         out,

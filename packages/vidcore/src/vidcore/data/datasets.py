@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,10 +13,11 @@ from filelock import FileLock
 from vidcore.cache import cache_dir
 from vidcore.catalog import DatasetSpec, Registry, installed, load_target
 from vidcore.config import DatasetConfig, component_config
+from vidcore.config.early import check_source
 from vidcore.data.config import TrajectoriesConfig
 from vidcore.data.manifest import Manifest, read_source
 from vidcore.data.synth import generate_trajectories
-from vidcore.errors import ConfigError, ManifestError, PluginError
+from vidcore.errors import ManifestError, PluginError
 
 Told = Callable[[int, int], None]
 """Hears of (done, total)."""
@@ -83,14 +83,7 @@ def open_source(
     declared = {entry.spec.name for entry in registry.entries("dataset")}
     if source in declared:
         return read_source(_prepared(registry.get(DatasetSpec, source), options or {}, workers, told), labels=labels)
-    if options:
-        raise ConfigError(f"data.options are for named data sets ({_names(declared)}); {source!r} is a path")
-    if not Path(source).exists() and not _looks_like_path(source):
-        # Says which names are near and which plugins failed to load.
-        hint = "or give a folder with one subfolder per class, or a manifest: video,label"
-        raise ManifestError(
-            f"no data set, folder or manifest named {source!r}; data sets: {_names(declared)}\n  {hint}"
-        )
+    check_source(source, options or {}, registry)
     return read_source(source, labels=labels)
 
 
@@ -112,11 +105,3 @@ def _prepared(spec: DatasetSpec, options: Mapping[str, Any], workers: int, told:
         ) from exc
     with FileLock(f"{folder}.lock"):
         return dataset.prepare(folder, workers=workers, told=told)
-
-
-def _looks_like_path(source: str) -> bool:
-    return os.sep in source or "/" in source or bool(Path(source).suffix)
-
-
-def _names(declared: set[str]) -> str:
-    return ", ".join(sorted(declared)) or "none is installed"

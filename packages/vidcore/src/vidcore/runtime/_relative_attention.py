@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models.video.mvit import MultiscaleAttention
 
 from vidcore.runtime._copy import replace
 
@@ -30,7 +30,7 @@ class RelativeAttention(nn.Module):
     the size of the attention map in place into a slice of it, which took most of the time in OpenVINO.
     """
 
-    def __init__(self, attention: MultiscaleAttention) -> None:
+    def __init__(self, attention: nn.Module) -> None:
         super().__init__()
         self.attention = attention
 
@@ -100,8 +100,12 @@ def one_hot_positions(grid: Grid, like: Tensor) -> Tensor:
 
 def use_relative_attention(root: nn.Module) -> bool:
     """Replace torchvision's attention in ``root``; whether there was any."""
+    # Importing torchvision takes as long as importing torch; a network that holds such a module has done so.
+    mvit = sys.modules.get("torchvision.models.video.mvit")
+    if mvit is None:
+        return False
     # A subclass may compute something else.
-    names = [name for name, module in root.named_modules() if type(module) is MultiscaleAttention]
+    names = [name for name, module in root.named_modules() if type(module) is mvit.MultiscaleAttention]
     for name in names:
         replace(root, name, RelativeAttention(root.get_submodule(name)))
     return bool(names)

@@ -8,9 +8,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from torch import nn
 
 from vidcore.config import TrainConfig
 from vidcore.errors import ConfigError
+from vidcore.training.one_device import OneDevice
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
@@ -20,9 +22,11 @@ _PATIENCE = timedelta(hours=6)
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+    Launched = Fabric | OneDevice
 
-def make_fabric(config: TrainConfig) -> Fabric:
-    """Fabric, launched: alone, or one of several processes that train one model.
+
+def make_fabric(config: TrainConfig) -> Launched:
+    """What places a model on its devices: one device, or Fabric, launched, as one of several processes.
 
     Below torchrun the number of processes is torchrun's; on SLURM it must be what ``srun`` started; elsewhere
     ``devices`` processes are started here, each of which runs the program anew from its beginning.
@@ -30,17 +34,38 @@ def make_fabric(config: TrainConfig) -> Fabric:
     Raises:
         ConfigError: the device is unknown, not there, or cannot do the precision; processes that do not fit.
     """
-    # Here, because it takes seconds to import, and a trained model predicts without it.
-    from lightning_fabric import Fabric
-
-    if not torch.cuda.is_available():
-        # Importing Fabric sets it; where there is no GPU every step of AdamW then looks for the driver's library anew.
-        os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
     if config.deterministic:
         # cuBLAS reads it when it starts (docs of torch.use_deterministic_algorithms).
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     device, precision = chosen_device(config.device), chosen_precision(config)
     devices, nodes = _processes(config, device)
+    if devices * nodes == 1 and precision != "16-mixed":
+        return OneDevice(device, bfloat16=precision == "bf16-mixed")
+    return _launched(config, device, precision, devices, nodes)
+
+
+def precision_of(fabric: Launched) -> Any:
+    """The context of forwards and the type of outputs."""
+    return fabric.precision if isinstance(fabric, OneDevice) else fabric.strategy.precision
+
+
+def placed(fabric: Launched, model: nn.Module) -> Any:
+    """``model`` on its devices; where a wrapper is needed, one whose ``encode`` and ``decide`` can be called."""
+    if isinstance(fabric, OneDevice):
+        return fabric.setup_module(model)
+    wrapped = fabric.setup_module(model)
+    for method in ("encode", "decide"):
+        wrapped.mark_forward_method(method)
+    return wrapped
+
+
+def _launched(config: TrainConfig, device: str, precision: Precision, devices: int, nodes: int) -> Fabric:
+    # Here, because it takes seconds to import, and one process needs none of it.
+    from lightning_fabric import Fabric
+
+    if not torch.cuda.is_available():
+        # Importing Fabric sets it; where there is no GPU every step of AdamW then searches for the driver's library.
+        os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
     options: dict[str, Any] = {}
     if devices * nodes > 1:
         options = {"num_nodes": nodes, "strategy": _strategy(config, precision, devices * nodes)}
@@ -84,8 +109,10 @@ def is_first_process() -> bool:
     return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
 
 
-def is_sharded(fabric: Fabric) -> bool:
+def is_sharded(fabric: Launched) -> bool:
     """Whether each process holds only a part of the model."""
+    if isinstance(fabric, OneDevice):
+        return False
     from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
 
     return isinstance(fabric.strategy, ModelParallelStrategy)

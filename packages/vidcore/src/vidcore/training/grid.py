@@ -18,7 +18,7 @@ from vidcore.training.batched import ModelStack, NotStackableError
 from vidcore.training.batches import Batch, BatchSource, TrainingData, in_order
 from vidcore.training.cohort import Cohort
 from vidcore.training.deadline import Deadline
-from vidcore.training.device import make_fabric
+from vidcore.training.device import make_fabric, precision_of
 from vidcore.training.encoded import EncodedClips, taken
 from vidcore.training.footprint import member_bytes, memory_allowed
 from vidcore.training.interruption import Interruption, RunInterruptedError
@@ -177,7 +177,7 @@ class _GridRun:
         # One process: what it computes is small, and split over several it would be smaller.
         self._fabric = make_fabric(config.model_copy(update={"devices": 1, "nodes": 1}))
         self._device: torch.device = self._fabric.device
-        self._precision: Any = self._fabric.strategy.precision
+        self._precision: Any = precision_of(self._fabric)
         self._clips = _placed(data.clips.whole, self._device)
         self._folds = {
             fold: (torch.tensor(train, device=self._device), torch.tensor(val, device=self._device, dtype=torch.long))

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from vidcore.assemble import assemble, check_wiring
-from vidcore.catalog import FusionSpec, HeadSpec, ReadoutSpec, Registry, installed
-from vidcore.config import RunConfig, component_config
+from vidcore.catalog import Registry, installed
+from vidcore.config import RunConfig
+from vidcore.config.early import check_parts, check_run, check_trackers
 from vidcore.errors import RunError, VidcoreError
 from vidcore.model import VideoModel
 from vidcore.training.augmentation import augmentation_of
@@ -32,10 +33,9 @@ from vidcore.training.seeding import deterministic, seed_all
 from vidcore.training.session import Session
 from vidcore.training.single import train_one
 from vidcore.training.summary import header
-from vidcore.training.tracking import check_trackers
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
+    from vidcore.training.device import Launched
 
 T = TypeVar("T")
 
@@ -56,7 +56,8 @@ def train(
         RunInterruptedError: Ctrl-C or SIGTERM; its message says how to go on.
     """
     registry = registry or installed()
-    check_names(config, registry)
+    check_run(config, registry)
+    chosen_precision(config.train)
     check_wiring(config, registry)
     deadline = Deadline(config.train.time_budget)
     fabric = make_fabric(config.train)
@@ -111,7 +112,9 @@ def resume(
     if run.done:
         raise RunError(f"{run.root} is done: there is nothing to resume\n  see it with: vidcore evaluate {run.root}")
     config = run.read_config()
-    check_names(config, registry)
+    check_parts(config, registry)
+    check_trackers(config)
+    chosen_precision(config.train)
     deadline = Deadline(time_budget or config.train.time_budget)
     fabric = make_fabric(config.train)
 
@@ -128,7 +131,7 @@ def resume(
 
 
 def _data_of(
-    run: RunFolder, config: RunConfig, registry: Registry, fabric: Fabric, *, force: bool, show: bool
+    run: RunFolder, config: RunConfig, registry: Registry, fabric: Launched, *, force: bool, show: bool
 ) -> tuple[PreparedData, list[str]]:
     """The data of a run that is gone on with, and what changed since it began."""
     with Progress(show=show) as progress:
@@ -154,24 +157,6 @@ def _data_of(
             for folder in (run.fold(1).root.parent, run.checkpoints):
                 shutil.rmtree(folder, ignore_errors=True)
     return data, changed
-
-
-def check_names(config: RunConfig, registry: Registry) -> None:
-    """Refuse unknown names and options before any slow work.
-
-    Raises:
-        UnknownNameError, NameCollisionError, ConfigError: naming the part.
-    """
-    for choice in config.extractors:
-        component_config(registry.find("extractor", choice.name)[0].spec, choice.options)
-    component_config(registry.get(FusionSpec, config.fusion.name), config.fusion.options)
-    component_config(registry.get(ReadoutSpec, config.readout.name), config.readout.options)
-    for head in config.heads or (config.head,):
-        component_config(registry.get(HeadSpec, head.name), head.options)
-    for own in (head.readout for head in config.heads if head.readout is not None):
-        component_config(registry.get(ReadoutSpec, own.name), own.options)
-    chosen_precision(config.train)
-    check_trackers(config.train.trackers)
 
 
 def resolved(config: RunConfig, model: VideoModel) -> RunConfig:
@@ -219,7 +204,7 @@ def _carry_out(
     data: PreparedData,
     model: VideoModel,
     registry: Registry,
-    fabric: Fabric,
+    fabric: Launched,
     deadline: Deadline,
     show: bool,
     callbacks: Sequence[Callback],

@@ -14,7 +14,7 @@ from vidcore.errors import TrainingError
 from vidcore.training.optimisation import part_bounds
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
+    from vidcore.training.device import Launched
 
 T = TypeVar("T")
 
@@ -30,8 +30,8 @@ def is_lost_contact(error: RuntimeError) -> bool:
 class Processes:
     """This process among those of ``fabric``; alone, every method is free."""
 
-    def __init__(self, fabric: Fabric) -> None:
-        self._fabric = fabric
+    def __init__(self, fabric: Launched) -> None:
+        self._fabric: Any = fabric
         self.rank = int(fabric.global_rank)
         self.count = int(fabric.world_size)
 

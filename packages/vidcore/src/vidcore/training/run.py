@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from vidcore.config import RunConfig, read_yaml, run_config
+from vidcore.config.early import check_run_name, refuse_existing
 from vidcore.errors import RunError
 from vidcore.training.files import read_json, write_text
 
@@ -180,15 +181,13 @@ def create_run(config: RunConfig) -> RunFolder:
     Raises:
         RunError: a run of that name is there, or the folder cannot be made.
     """
-    name = config.name or _free_name(config)
-    if name in ("", ".", "..") or Path(name).name != name:
-        raise RunError(f"the name of a run is the name of its folder, without separators; got {name!r}")
-    run = RunFolder(config.out / name)
+    check_run_name(config)
+    run = RunFolder(config.out / (config.name or _free_name(config)))
     try:
         run.root.mkdir(parents=True)
-    except FileExistsError as exc:
-        what = f"go on with it: {run.resume_command}" if run.config.exists() else "it holds other files"
-        raise RunError(f"{run.root} exists; {what}; or give another --name") from exc
+    except FileExistsError:
+        # Another process made it after the name was checked.
+        refuse_existing(run.root)
     except OSError as exc:
         raise RunError(f"cannot make the run folder {run.root}: {exc.strerror}; give another --out") from exc
     return run

@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning_fabric.utilities.seed import seed_everything
 
 from vidcore.errors import TrainingError
 
 
 def seed_all(seed: int) -> None:
     """Seed Python, NumPy and torch on every device."""
-    seed_everything(seed, workers=False, verbose=False)
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
 
 
 def step_seed(seed: int, updates: int, rank: int) -> int:

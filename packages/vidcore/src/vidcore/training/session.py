@@ -19,6 +19,7 @@ from vidcore.training.checkpoints import Checkpoints
 from vidcore.training.datasets import Balanced, set_of
 from vidcore.training.deadline import Deadline
 from vidcore.training.device import is_sharded
+from vidcore.training.one_device import OneDevice
 from vidcore.training.preparation import PreparedData
 from vidcore.training.progress import Progress
 from vidcore.training.run import RunFolder
@@ -31,7 +32,7 @@ from vidcore.training.trained import save_trained
 from vidcore.training.trainer import Trainer
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
+    from vidcore.training.device import Launched
 
 
 @dataclass(slots=True, eq=False)
@@ -57,7 +58,7 @@ class Session:
     data: PreparedData
     registry: Registry
     progress: Progress
-    fabric: Fabric
+    fabric: Launched
     model: VideoModel
     deadline: Deadline
     changed: bool = False
@@ -73,7 +74,7 @@ class Session:
     def sources(self, splits: Splits, trainer: Trainer) -> dict[str, BatchSource]:
         """The batches of each part of ``splits``; ``trainer`` encodes what frozen extractors see once."""
         # The first process extracts what the store lacks; the others find it there.
-        with self.fabric.rank_zero_first() if not trainer.processes.alone else nullcontext():
+        with nullcontext() if isinstance(self.fabric, OneDevice) else self.fabric.rank_zero_first():
             return batch_sources(self.config, replace(self.data, splits=splits), trainer.model, trainer, self.progress)
 
     def fresh_model(self, splits: Splits, seed: int | None = None) -> VideoModel:

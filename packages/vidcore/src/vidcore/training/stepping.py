@@ -14,13 +14,15 @@ from vidcore.config import TrainConfig
 from vidcore.errors import TrainingError
 from vidcore.model import VideoModel
 from vidcore.training.batches import Batch
+from vidcore.training.device import precision_of
 from vidcore.training.memory import is_out_of_memory, too_little_memory
+from vidcore.training.one_device import OneDevice
 from vidcore.training.processes import Processes
 from vidcore.training.slicing import recut
 from vidcore.training.snapshot import Snapshot, running_statistics
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
+    from vidcore.training.device import Launched
 
 # Before a first step each process tries it alone: the second one also holds the optimiser's state.
 _REHEARSED = 2
@@ -40,7 +42,7 @@ class Stepper:
         started: what the step that is running began with.
     """
 
-    fabric: Fabric
+    fabric: Launched
     processes: Processes
     wrapped: Any
     model: VideoModel
@@ -55,9 +57,8 @@ class Stepper:
     _direct: bool = False
 
     def __post_init__(self) -> None:
-        # In one process, unless the loss is scaled, Fabric's wrappers do nothing but call torch: in each step of a
-        # small head for a tenth of its time.
-        self._direct = self.processes.alone and self.config.precision != "16-mixed"
+        # Fabric's wrappers take a tenth of the time of a small head's step, and one device needs none of them.
+        self._direct = isinstance(self.fabric, OneDevice)
 
     def step(self, batches: Sequence[Batch], counted: Sequence[bool]) -> float:
         """One update from the micro-batches of this process; returns the mean loss over the clips of all processes.
@@ -97,14 +98,13 @@ class Stepper:
     def outputs(self, batch: Batch) -> tuple[dict[str, Tensor], Batch]:
         """The head's outputs for a batch, and the batch on the device."""
         here = batch.to(self.fabric.device)
-        # On one device Fabric does not wrap methods, and they would run at full precision.
+        # Fabric does not wrap methods on one device that scales its loss, and they would run at full precision.
         with self.fabric.autocast():
             if here.features is not None:
-                model = self.model if self._direct else self.wrapped
-                outputs: dict[str, Tensor] = model.decide(here.features)
+                outputs: dict[str, Tensor] = self.wrapped.decide(here.features)
             else:
                 outputs = self.wrapped(here.clips, here.mask)
-        return outputs, here
+        return precision_of(self.fabric).convert_output(outputs), here
 
     def _accumulate(self, batches: Sequence[Batch], counted: Sequence[bool], *, alone: bool = False) -> float:
         """Gradients of the mean loss over the clips of all processes; ``alone``: without telling the others."""
@@ -182,17 +182,16 @@ class Stepper:
         self.optimizer.step()
 
     def _clip(self, largest: float) -> Tensor | None:
-        if self._direct:
-            trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-            return torch.nn.utils.clip_grad_norm_(trained, largest)
         norm: Tensor | None = self.fabric.clip_gradients(
             self.wrapped, self.optimizer, max_norm=largest, error_if_nonfinite=False
         )
         return norm
 
 
-def _can_rehearse(fabric: Fabric) -> bool:
+def _can_rehearse(fabric: Launched) -> bool:
     """Whether a forward asks nothing of other processes, which sharded models do."""
+    if isinstance(fabric, OneDevice):
+        return True
     from lightning_fabric.strategies.ddp import DDPStrategy
 
     return isinstance(fabric.strategy, DDPStrategy)

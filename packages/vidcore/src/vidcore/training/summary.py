@@ -11,9 +11,10 @@ from vidcore.config import RunConfig
 from vidcore.model import VideoModel
 from vidcore.training.device import device_name
 from vidcore.training.fitting import is_fitted
+from vidcore.training.one_device import OneDevice
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
+    from vidcore.training.device import Launched
 
 
 NO_WEIGHTS = "no parameters"
@@ -48,7 +49,7 @@ def parameter_counts(model: VideoModel) -> dict[str, int]:
     }
 
 
-def header(model: VideoModel, config: RunConfig, splits: str, fabric: Fabric) -> list[str]:
+def header(model: VideoModel, config: RunConfig, splits: str, fabric: Launched) -> list[str]:
     """The lines printed before training."""
     lines = []
     for stream, facts in weights_facts(model).items():
@@ -77,7 +78,9 @@ def has_batch_statistics(model: VideoModel) -> bool:
     return any(isinstance(module, _BatchNorm) and module.training for module in model.train().modules())
 
 
-def _processes(fabric: Fabric) -> str:
+def _processes(fabric: Launched) -> str:
+    if isinstance(fabric, OneDevice):
+        return ""
     name = type(fabric.strategy).__name__.removesuffix("Strategy")
     return f", {fabric.world_size} processes ({name})" if fabric.world_size > 1 else ""
 

@@ -6,12 +6,10 @@ import csv
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
 from vidcore.config import RunConfig
-from vidcore.errors import ConfigError
 from vidcore.training.files import replacing
 from vidcore.training.run import RunFolder
 from vidcore.training.state import Row
@@ -35,17 +33,6 @@ class Tracker(Protocol):
     def close(self) -> None:
         """After the last one."""
         ...
-
-
-def check_trackers(names: Sequence[str]) -> None:
-    """Refuse trackers that are not installed.
-
-    Raises:
-        ConfigError: naming what to install.
-    """
-    for name in names:
-        if name in _OPTIONAL and find_spec(name) is None:
-            raise ConfigError(f"train.trackers names {name!r}, which is not installed: pip install {name}")
 
 
 def open_trackers(run: RunFolder, config: RunConfig, before: Sequence[Row], fold: int, updates: int) -> list[Tracker]:

@@ -23,7 +23,7 @@ from vidcore.training.callbacks import Callback
 from vidcore.training.checkpoints import Checkpoints
 from vidcore.training.compiling import compile_parts
 from vidcore.training.deadline import Deadline
-from vidcore.training.device import is_sharded, make_fabric
+from vidcore.training.device import is_sharded, make_fabric, placed, precision_of
 from vidcore.training.fitting import fit_head, is_fitted
 from vidcore.training.interruption import Interruption, RunInterruptedError
 from vidcore.training.nonfinite import report_step
@@ -39,7 +39,7 @@ from vidcore.training.stepping import NotFiniteError, Stepper
 from vidcore.training.tracking import Tracker
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
+    from vidcore.training.device import Launched
 
 
 class Trainer:
@@ -74,7 +74,7 @@ class Trainer:
         fold: int = 0,
         last_epoch: int | None = None,
         later: int = 0,
-        fabric: Fabric | None = None,
+        fabric: Launched | None = None,
         deadline: Deadline | None = None,
         wreck: Path | None = None,
         splits: int = 1,
@@ -100,9 +100,7 @@ class Trainer:
         self.model = model
         if self.config.compile:
             compile_parts(model, self.fabric.device)
-        self._wrapped = self.fabric.setup_module(model)
-        self._wrapped.mark_forward_method("encode")
-        self._wrapped.mark_forward_method("decide")
+        self._wrapped = placed(self.fabric, model)
         self._stepper = Stepper(
             self.fabric, self.processes, self._wrapped, model, None, self.config, self._progress.note, self.state.splits
         )
@@ -134,7 +132,7 @@ class Trainer:
         self._stepper.optimizer = self.fabric.setup_optimizers(optimizer)
         self._scheduler = warmup_cosine(optimizer, self.config.epochs * steps, self.config.warmup)
         self._average = WeightAverage(self.model, self.config.ema) if self.config.ema is not None else None
-        precision = self.fabric.strategy.precision
+        precision = precision_of(self.fabric)
         self._saving = Saving(
             self._checkpoints, self.processes, self.model, self._stepper.optimizer, self._scheduler, precision,
             self._average,

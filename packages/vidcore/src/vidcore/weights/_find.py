@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vidcore.catalog import ExtractorSpec, WeightsInfo
+from vidcore.config.early import check_weights
 from vidcore.errors import WeightsError
 from vidcore.weights._places import HubFile, Place, UrlFile
 from vidcore.weights._read import digest, weights_file
@@ -134,14 +135,8 @@ def _digest_in_name(url: str) -> str | None:
 
 
 def _local(spec: ExtractorSpec, source: str) -> Path:
-    path = Path(source).expanduser()
-    if path.exists():
-        return weights_file(path)
-    tags = ", ".join(info.tag for info in spec.weights)
-    lines = [f"{spec.name} has no weights {source!r}, and there is no such file ({path.absolute()})"]
-    lines.append(f"  published tags: {tags}" if tags else f"  {spec.name} has no published weights")
-    lines.append("  or name a file, hf:owner/repo/file or an https address: weights=PATH")
-    raise WeightsError("\n".join(lines))
+    check_weights(spec, source)
+    return weights_file(Path(source).expanduser())
 
 
 def _fetch(place: Place, name: str, info: WeightsInfo | None, download: bool) -> Path:
