@@ -167,3 +167,19 @@ def test_a_window_past_the_end_holds_the_last_frame():
     part = Window(3, 4, 5).take(video)
     assert torch.equal(part[:, :2], video[:, 3:])
     assert torch.equal(part[:, 2:], video[:, 4:].expand(-1, 2, -1, -1, -1))
+
+
+@pytest.mark.parametrize(
+    ("shape", "order", "permutation"),
+    [
+        ((2, 3, 8, 32, 40), "(B, C, T, H, W)", (0, 2, 1, 3, 4)),
+        ((2, 8, 32, 40, 3), "(B, T, H, W, C)", (0, 1, 4, 2, 3)),
+    ],
+)
+def test_a_wrong_order_of_axes_is_named_with_what_mends_it(shape, order, permutation):
+    video = torch.zeros(shape, dtype=torch.uint8)
+    with pytest.raises(ShapeError) as caught:
+        check_video(video)
+    assert order in str(caught.value)
+    assert f"video.permute{permutation}" in str(caught.value)
+    check_video(video.permute(permutation))

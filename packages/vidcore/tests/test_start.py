@@ -28,3 +28,14 @@ def test_building_an_extractor_and_reaching_for_load_import_nothing_heavy():
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stdout.split()) == (0, []), ran.stderr
+
+
+def test_completion_sees_what_is_imported_when_it_is_used():
+    code = (
+        "import sys, vidcore\n"
+        "assert {'create', 'load', 'compare', 'evaluate', 'read_clip', 'list_models'} <= set(dir(vidcore))\n"
+        "assert 'torch' not in sys.modules\n"
+        "assert callable(vidcore.compare) and callable(vidcore.evaluate) and callable(vidcore.read_clip)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr

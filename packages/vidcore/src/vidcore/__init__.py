@@ -5,14 +5,40 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vidcore.analysis import compare, evaluate
     from vidcore.assemble import create
     from vidcore.catalog import ComponentSpec, Kind
+    from vidcore.data.clips import read_clip
+    from vidcore.data.sampling import Sampling
+    from vidcore.features import FeatureMap
     from vidcore.model import VideoModel
-    from vidcore.training import load
+    from vidcore.training import TrainedModel, load
 
-__all__ = ["VideoModel", "__version__", "create", "list_models", "load"]
+__all__ = [
+    "FeatureMap",
+    "Sampling",
+    "TrainedModel",
+    "VideoModel",
+    "__version__",
+    "compare",
+    "create",
+    "evaluate",
+    "list_models",
+    "load",
+    "read_clip",
+]
 
-_LAZY = {"create": "vidcore.assemble", "load": "vidcore.training", "VideoModel": "vidcore.model"}
+_LAZY = {
+    "FeatureMap": "vidcore.features",
+    "Sampling": "vidcore.data.sampling",
+    "TrainedModel": "vidcore.training",
+    "VideoModel": "vidcore.model",
+    "compare": "vidcore.analysis",
+    "create": "vidcore.assemble",
+    "evaluate": "vidcore.analysis",
+    "load": "vidcore.training",
+    "read_clip": "vidcore.data.clips",
+}
 
 
 def list_models(kind: Kind = "extractor") -> list[ComponentSpec]:
@@ -23,6 +49,11 @@ def list_models(kind: Kind = "extractor") -> list[ComponentSpec]:
     from vidcore.catalog import installed
 
     return [entry.spec for entry in installed().entries(kind)]
+
+
+def __dir__() -> list[str]:
+    # For Tab completion, which would not see what is lazy.
+    return sorted(__all__)
 
 
 def __getattr__(name: str) -> Any:

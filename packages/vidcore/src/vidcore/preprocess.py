@@ -98,18 +98,25 @@ def scale_pixels(video: Tensor, clip: ClipFormat, dtype: torch.dtype = torch.flo
     return torch.addcmul(offset, video.transpose(1, 2).to(dtype), gain)
 
 
+# Place of the axis of three channels -> what the order seems to be, and the permutation that mends it.
+_OTHER_ORDERS = ((1, ("(B, C, T, H, W)", (0, 2, 1, 3, 4))), (4, ("(B, T, H, W, C)", (0, 1, 4, 2, 3))))
+
+
 def check_video(video: Tensor) -> None:
     """Refuse what is not a raw batch of videos.
 
     Raises:
         ShapeError: not uint8, not (B, T, C, H, W), or empty.
     """
+    shape = tuple(video.shape)
     if video.dim() != 5 or video.dtype != torch.uint8:
         hint = "; add a batch axis with video[None]" if video.dim() == 4 else ""
-        raise ShapeError(
-            "a raw video is uint8 (B, T, C, H, W); got "
-            f"{str(video.dtype).removeprefix('torch.')} {tuple(video.shape)}{hint}"
-        )
+        dtype = str(video.dtype).removeprefix("torch.")
+        raise ShapeError(f"a raw video is uint8 (B, T, C, H, W); got {dtype} {shape}{hint}")
+    if video.shape[2] not in (1, 2, 3) and (order := next((o for axis, o in _OTHER_ORDERS if shape[axis] == 3), None)):
+        wrong, move = order
+        raise ShapeError(f"a raw video is uint8 (B, T, C, H, W); got {shape}, which looks like {wrong}; "
+                         f"reorder it with video.permute{move}")  # fmt: skip
     if 0 in video.shape:
         raise ShapeError(f"a raw video has at least one frame and one pixel; got {tuple(video.shape)}")
 

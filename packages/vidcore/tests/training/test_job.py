@@ -186,7 +186,7 @@ def test_a_class_with_one_video_is_refused(tiny_config, brightness, tmp_path, vi
 
 def test_a_folder_that_exists_is_not_written_into(tiny_config, finished_run):
     config = tiny_config().model_copy(update={"out": finished_run.root.parent, "name": finished_run.root.name})
-    with pytest.raises(RunError, match="exists; go on with it: vidcore train --resume"):
+    with pytest.raises(RunError, match="exists; resume it with: vidcore train --resume"):
         train(config)
     with pytest.raises(RunError, match="the name of a run is the name of its folder"):
         train(config.model_copy(update={"name": "a/b"}))

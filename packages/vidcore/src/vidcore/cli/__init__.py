@@ -68,6 +68,9 @@ def vidcore() -> None:
 
 def main(args: list[str] | None = None) -> NoReturn:
     """Run the command line; a deliberate error is printed without a traceback and sets the exit code."""
+    if os.name != "posix":
+        click.echo("error: vidcore runs on Linux and macOS; on Windows use it inside WSL", err=True)
+        sys.exit(1)
     try:
         code: Any = vidcore.main(args=args, prog_name="vidcore", standalone_mode=False)
     except click.exceptions.Abort:

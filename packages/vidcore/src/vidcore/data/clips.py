@@ -46,14 +46,22 @@ class Clip:
 
 
 def read_clip(
-    row: Row | str | os.PathLike[str], sampling: Sampling, *, generator: Generator | None = None, threads: int = 1
+    row: Row | str | os.PathLike[str],
+    sampling: Sampling | None = None,
+    *,
+    generator: Generator | None = None,
+    threads: int = 1,
 ) -> Clip:
     """Read the one clip that ``sampling`` cuts from ``row``'s segment, or from a whole video given by path.
+
+    Without a sampling it takes 16 frames, the centres of equal parts of the segment. ``clip.frames[None]`` is the
+    batch that an extractor takes.
 
     Raises:
         ConfigError: The sampling cuts several clips; use :func:`read_clips`.
         VideoError: The video cannot be read, or no frame lies in the segment.
     """
+    sampling = sampling or Sampling()
     if sampling.clips != 1:
         raise ConfigError(f"this sampling cuts {sampling.clips} clips and one is wanted; use read_clips")
     return read_clips(row, [sampling], generator=generator, threads=threads)[0][0]

@@ -74,7 +74,7 @@ class OneDevice:
 
     def backward(self, loss: Tensor) -> None:
         """Gradients of the loss."""
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
 
     def clip_gradients(
         self, module: nn.Module, optimizer: Optimizer, *, max_norm: float, error_if_nonfinite: bool = False

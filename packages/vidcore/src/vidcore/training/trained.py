@@ -32,6 +32,9 @@ from vidcore.training.run import open_run
 from vidcore.training.sharding import like
 
 _FORMAT = 1
+
+Video = str | os.PathLike[str] | Row
+"""A path, or a row with a segment."""
 _MODEL_PARTS = ("extractors", "fusion", "readout", "head", "heads")
 
 
@@ -84,6 +87,12 @@ class TrainedModel:
         self.targets = targets
         self.facts = facts
 
+    def __repr__(self) -> str:
+        streams = " + ".join(self.model.streams)
+        parts = f"{type(self.model.fusion).__name__}, {type(self.model.readout).__name__}, {self.config.head_title}"
+        classes = f", {len(self.classes)} classes" if self.classes else ""
+        return f"TrainedModel({streams} -> {parts}{classes}, {self.device})"
+
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names in the order of the model's outputs."""
@@ -107,7 +116,7 @@ class TrainedModel:
 
     def predict(
         self,
-        videos: Iterable[str | os.PathLike[str] | Row],
+        videos: Video | Iterable[Video],
         top_k: int = 5,
         *,
         on_error: Literal["raise", "keep"] = "raise",
@@ -115,7 +124,7 @@ class TrainedModel:
         """The most probable classes of each video, or its numbers.
 
         Args:
-            videos: paths, or rows with segments.
+            videos: paths, or rows with segments; one or several.
             top_k: classes to name.
             on_error: ``keep`` gives a ``Prediction`` with ``error`` for a video that cannot be read.
 
@@ -127,13 +136,13 @@ class TrainedModel:
     @torch.inference_mode()
     def predict_each(
         self,
-        videos: Iterable[str | os.PathLike[str] | Row],
+        videos: Video | Iterable[Video],
         top_k: int = 5,
         *,
         on_error: Literal["raise", "keep"] = "raise",
     ) -> Iterator[Prediction]:
         """As ``predict``, one by one."""
-        for video in videos:
+        for video in [videos] if isinstance(videos, (str, os.PathLike, Row)) else videos:
             row = video if isinstance(video, Row) else Row(Path(video))
             try:
                 clip = read_clip(row, self.sampling)
