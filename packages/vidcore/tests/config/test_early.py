@@ -47,7 +47,11 @@ def test_wrong_arguments_are_refused_before_a_framework_is_imported(tmp_path, ar
     [
         ({"extractors": [{"name": "basic/keypoint"}]}, UnknownNameError, "did you mean: basic/keypoints"),
         ({"extractors": [{"name": "basic/keypoints.k4"}]}, WeightsError, "no published weights"),
-        ({"extractors": [{"name": "basic/keypoints", "options": {"weights": "gone.pt"}}]}, WeightsError, "no such file"),
+        (
+            {"extractors": [{"name": "basic/keypoints", "options": {"weights": "gone.pt"}}]},
+            WeightsError,
+            "no such file",
+        ),
         ({"extractors": [{"name": "basic/keypoints", "options": {"widht": 8}}]}, ConfigError, "did you mean 'width'"),
         ({"data": {"source": "gone/clips.csv"}}, ManifestError, "there is no such folder or manifest"),
         ({"data": {"source": "gone"}}, ManifestError, "no data set, folder or manifest named 'gone'"),

@@ -15,6 +15,8 @@ _COMMANDS = {
     "benchmark": "vidcore.cli.benchmark:benchmark",
     "check": "vidcore.cli.check:check",
     "compare": "vidcore.cli.compare:compare",
+    "completion": "vidcore.cli.completion:completion",
+    "config": "vidcore.cli.config:config",
     "data": "vidcore.cli.data:data",
     "evaluate": "vidcore.cli.evaluate:evaluate",
     "extract": "vidcore.cli.extract:extract",

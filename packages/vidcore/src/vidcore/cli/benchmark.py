@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vidcore.cli._names import ComponentName
 from vidcore.cli._table import echo_table
 from vidcore.errors import ConfigError, DataError, VidcoreError
 
@@ -37,7 +38,7 @@ class _Size(click.ParamType[tuple[int, int]]):
 
 
 @click.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, type=ComponentName("extractor"), metavar="NAME...")
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Clips side by side.")
 @click.option("--frames", type=click.IntRange(1), help="Frames of a clip.  [default: the extractor's; any: 16]")
 @click.option("--size", type=_Size(), help="Of the raw video.  [default: 256x340; extractors that take any size: 224]")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vidcore.catalog import KINDS, ComponentSpec, ExtractorSpec, Kind, installed
+from vidcore.cli._names import ComponentName
 from vidcore.cli._table import count, echo_table
 from vidcore.config.early import require
 
@@ -20,7 +21,7 @@ LARGE = 500_000_000
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", type=ComponentName())
 @click.option("--kind", type=click.Choice(KINDS), help="Where two kinds share a name.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_context

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from vidcore.cli._names import ComponentName
+
 
 class _SeveralValues(click.Command):
     """Lets an option that may be repeated take several values after one flag: ``--extractor A B C``.
@@ -30,11 +32,23 @@ class _SeveralValues(click.Command):
 
 
 @click.command(cls=_SeveralValues)
-@click.option("--extractor", "extractors", multiple=True, metavar="NAME...", help="Rows; A+B is one of two, fused.")
+@click.option(
+    "--extractor", "extractors", multiple=True, type=ComponentName("extractor", several=True), metavar="NAME...",
+    help="Rows; A+B is one of two, fused.",
+)  # fmt: skip
 @click.option("--data", "source", metavar="PATH|NAME", help="A folder of classes, a CSV/JSONL manifest, a data set.")
-@click.option("--fusion", "fusions", multiple=True, metavar="NAME...", help="For fused rows.  [default: concat]")
-@click.option("--readout", "readouts", multiple=True, metavar="NAME...", help="For every row.  [default: mean]")
-@click.option("--head", "heads", multiple=True, metavar="NAME...", help="For every row.  [default: classification]")
+@click.option(
+    "--fusion", "fusions", multiple=True, type=ComponentName("fusion"), metavar="NAME...",
+    help="For fused rows.  [default: concat]",
+)  # fmt: skip
+@click.option(
+    "--readout", "readouts", multiple=True, type=ComponentName("readout"), metavar="NAME...",
+    help="For every row.  [default: mean]",
+)  # fmt: skip
+@click.option(
+    "--head", "heads", multiple=True, type=ComponentName("head"), metavar="NAME...",
+    help="For every row.  [default: classification]",
+)  # fmt: skip
 @click.option("--folds", type=click.IntRange(0), metavar="K", help="Cross-validation; 0: one split.  [default: 5]")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="A YAML file; its data and train sections.")
 @click.option("--out", type=click.Path(path_type=Path), help="The comparison's folder.  [default: comparisons/DATA]")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vidcore.cli._names import ComponentName
+
 if TYPE_CHECKING:
     from vidcore.config import RunConfig
     from vidcore.extract import ExtractReport
@@ -30,7 +32,8 @@ class _Shard(click.ParamType):  # type: ignore[type-arg]  # generic since click 
 
 
 @click.command()
-@click.option("--extractor", "extractors", multiple=True, metavar="NAME", help="family/variant[.weights]; any number.")
+@click.option("--extractor", "extractors", multiple=True, type=ComponentName("extractor"), metavar="NAME",
+              help="family/variant[.weights]; any number.")  # fmt: skip
 @click.option("--data", "source", metavar="PATH|NAME", help="A folder of videos, a CSV/JSONL manifest, a data set.")
 @click.option("--out", type=click.Path(path_type=Path), help="The store.  [default: the one training uses]")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="Extractors and data of a run's config.yaml.")

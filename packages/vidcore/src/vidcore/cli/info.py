@@ -11,11 +11,12 @@ import click
 
 from vidcore.catalog import KINDS, ComponentSpec, ExtractorSpec, Kind, installed, spec_as_dict
 from vidcore.cli._describe import clip_in_words, output_in_words, resize_in_words
+from vidcore.cli._names import ComponentName
 from vidcore.cli._table import count
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", type=ComponentName())
 @click.option("--kind", type=click.Choice(KINDS), help="Where two kinds share a name.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, options as JSON Schema.")
 def info(name: str, kind: Kind | None, as_json: bool) -> None:

@@ -11,7 +11,7 @@ import click
 
 from vidcore.catalog import KINDS, Entry, ExtractorSpec, installed, spec_as_dict
 from vidcore.cli._describe import clip_in_words
-from vidcore.cli._table import count, echo_table
+from vidcore.cli._table import count, echo_table, echo_text
 
 # A family with more variants than this is one line, unless a filter asks for it.
 _LONG_FAMILY = 40
@@ -34,9 +34,12 @@ def list_models(kind: str, pattern: str | None, as_json: bool) -> None:
     rows = [_row(entry) for entry in shown if entry.spec.family not in long]
     if rows:
         headers = ["name", "plugin", "width", "parameters", "clip", "weights", "summary"]
-        echo_table(*((headers, rows, (2, 3)) if kind == "extractor" else ([headers[0], headers[1], headers[-1]], rows)))
+        if kind == "extractor":
+            echo_table(headers, rows, right=(2, 3), drop=(1, 4, 2))
+        else:
+            echo_table([headers[0], headers[1], headers[-1]], rows, drop=(1,))
     for family in sorted(long):
-        click.echo(f"{family}/*  {families[family]} variants; see them with: vidcore list-models --filter {family}/")
+        echo_text(f"{family}/*  {families[family]} variants; see them with: vidcore list-models --filter {family}/")
     _footer(registry.entries(kind), shown, pattern, kind)  # type: ignore[arg-type]
     for plugin in registry.plugins:
         if plugin.error:
@@ -75,4 +78,5 @@ def _footer(all_entries: Sequence[Entry], shown: Sequence[Entry], pattern: str |
         return
     hidden = sum(entry.spec.name.endswith("_test") for entry in all_entries) if not pattern else 0
     tests = f" and {hidden} tiny test variants (--filter _test)" if hidden else ""
-    click.echo(f"\n{len(shown)} {kind}{'s' if len(shown) != 1 else ''}{tests}; more about one: vidcore info NAME")
+    click.echo("")
+    echo_text(f"{len(shown)} {kind}{'s' if len(shown) != 1 else ''}{tests}; more about one: vidcore info NAME")

@@ -9,18 +9,32 @@ from typing import Any
 
 import click
 
+from vidcore.cli._names import ComponentName
+
 
 @click.command()
 @click.option(
-    "--extractor", "extractors", multiple=True, metavar="NAME", help="family/variant[.weights]; several are fused."
+    "--extractor",
+    "extractors",
+    multiple=True,
+    type=ComponentName("extractor"),
+    metavar="NAME",
+    help="family/variant[.weights]; several are fused.",
 )
 @click.option("--data", "source", metavar="PATH|NAME", help="A folder of classes, a CSV/JSONL manifest, a data set.")
-@click.option("--fusion", metavar="NAME", help="How several extractors become one.  [default: concat]")
-@click.option("--readout", metavar="NAME", help="What the head reads of the features.  [default: mean]")
+@click.option(
+    "--fusion", type=ComponentName("fusion"), metavar="NAME",
+    help="How several extractors become one.  [default: concat]",
+)  # fmt: skip
+@click.option(
+    "--readout", type=ComponentName("readout"), metavar="NAME",
+    help="What the head reads of the features.  [default: mean]",
+)  # fmt: skip
 @click.option(
     "--head",
     "heads",
     multiple=True,
+    type=ComponentName("head"),
     metavar="NAME",
     help="The task; several are trained at once.  [default: classification]",
 )

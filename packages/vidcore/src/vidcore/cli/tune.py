@@ -7,15 +7,19 @@ from typing import Any
 
 import click
 
+from vidcore.cli._names import ComponentName
 from vidcore.cli._table import echo_table
 
 
 @click.command()
-@click.option("--extractor", "extractors", multiple=True, metavar="NAME", help="As for train; several are fused.")
+@click.option(
+    "--extractor", "extractors", multiple=True, type=ComponentName("extractor"), metavar="NAME",
+    help="As for train; several are fused.",
+)  # fmt: skip
 @click.option("--data", "source", metavar="PATH|NAME", help="A folder of classes, a CSV/JSONL manifest, a data set.")
-@click.option("--fusion", metavar="NAME")
-@click.option("--readout", metavar="NAME")
-@click.option("--head", metavar="NAME")
+@click.option("--fusion", type=ComponentName("fusion"), metavar="NAME", help="As for train.")
+@click.option("--readout", type=ComponentName("readout"), metavar="NAME", help="As for train.")
+@click.option("--head", type=ComponentName("head"), metavar="NAME", help="As for train.")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="A YAML file, as for train.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("tuning"), show_default=True, help="The study's folder."

@@ -50,7 +50,7 @@ def list_weights(name: str | None, as_json: bool) -> None:
         if spec.family not in long
     ]
     if table:
-        echo_table(["weights", "here", "trained on", "score", "licence", "source"], table)
+        echo_table(["weights", "here", "trained on", "score", "licence", "source"], table, drop=(5,))
     for family in sorted(long):
         click.echo(f"{family}/*  {families[family]} weights; see them with: vidcore weights list {family}")
     if not rows:

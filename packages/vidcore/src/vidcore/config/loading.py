@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from vidcore.config.fields import keys_ending_in
 from vidcore.config.messages import explain
 from vidcore.config.run import RunConfig
 from vidcore.errors import ConfigError
@@ -36,7 +37,7 @@ def run_config(tree: Mapping[str, Any]) -> RunConfig:
     try:
         return RunConfig.model_validate(dict(tree))
     except ValidationError as exc:
-        raise ConfigError(explain(exc, RunConfig)) from exc
+        raise ConfigError(explain(exc, RunConfig, elsewhere=keys_ending_in)) from exc
 
 
 def read_yaml(file: Path) -> dict[str, Any]:

@@ -5,28 +5,40 @@ from __future__ import annotations
 import difflib
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 
-def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> str:
+def explain(
+    error: ValidationError,
+    model: type[BaseModel],
+    prefix: str = "",
+    elsewhere: Callable[[str], Sequence[str]] | None = None,
+) -> str:
     """One line per wrong key: what it is, what was expected, what was got, what is near.
 
-    ``prefix`` is put before every key, for options that sit inside a larger configuration.
+    ``prefix`` is put before every key, for options that sit inside a larger configuration. ``elsewhere`` gives the full
+    keys that end in a name, for a name that was typed without its section.
     """
-    return "\n".join(_line(issue, model, prefix) for issue in error.errors(include_url=False))
+    return "\n".join(_line(issue, model, prefix, elsewhere) for issue in error.errors(include_url=False))
 
 
-def _line(issue: Any, model: type[BaseModel], prefix: str) -> str:
+def _line(issue: Any, model: type[BaseModel], prefix: str, elsewhere: Callable[[str], Sequence[str]] | None) -> str:
     path = [str(part) for part in issue["loc"]]
     key = prefix + ".".join(path)
     if issue["type"] == "extra_forbidden":
         known = sorted(_model_at(model, path[:-1]))
         near = difflib.get_close_matches(path[-1], known, 1, 0.5)
         before = key[: len(key) - len(path[-1])]
-        hint = f"did you mean '{before}{near[0]}'?" if near else f"known keys: {', '.join(known) or '(none)'}"
+        others = elsewhere(path[-1]) if elsewhere is not None else []
+        if near and not (others and near[0] != path[-1] and len(path) == 1):
+            hint = f"did you mean '{before}{near[0]}'?"
+        elif others:
+            hint = f"did you mean '{others[0]}'?"
+        else:
+            hint = f"known keys: {', '.join(known) or '(none)'}"
         return f"unknown key '{key}'; {hint}"
     message: str = issue["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
