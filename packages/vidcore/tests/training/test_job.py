@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shutil
 
 import pytest
 import torch
@@ -311,3 +312,26 @@ def test_progress_is_told_by_a_file(tmp_path, monkeypatch):
     assert inside["rate"] > 0
     assert inside["eta_seconds"] >= 0
     assert json.loads(file.read_text())["state"] == "done"
+
+
+def test_a_run_whose_plugin_is_missing_names_what_to_install(finished_run, tmp_path):
+    for name in ("model.json", "model.safetensors"):
+        shutil.copy(finished_run.root / name, tmp_path / name)
+    facts = json.loads((tmp_path / "model.json").read_text())
+    assert facts["plugins"].keys() == {"vidcore"}
+    facts["extractors"][0]["name"] = "gone/tiny"
+    facts["plugins"]["vidplug-gone"] = "1.2"
+    (tmp_path / "model.json").write_text(json.dumps(facts))
+    with pytest.raises(
+        UnknownNameError, match=r"used vidplug-gone 1\.2, which is not installed: pip install vidplug-gone"
+    ):
+        load(tmp_path)
+
+
+def test_a_model_says_what_it_is_and_predicts_one_path(finished_run):
+    model = load(finished_run.root)
+    assert repr(model).startswith("TrainedModel(basic/patch_transformer -> ")
+    assert "3 classes" in repr(model)
+    video = next(iter(read_source(finished_run.split, labels=False))).video
+    (alone,), several = model.predict(str(video)), model.predict([video])
+    assert alone == several[0]

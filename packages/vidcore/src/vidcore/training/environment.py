@@ -38,7 +38,7 @@ def describe_environment(config: RunConfig, registry: Registry, device: torch.de
         "command": sys.argv,
         "vidcore": version("vidcore"),
         "plugins": {plugin.distribution: plugin.version for plugin in registry.plugins},
-        "used_plugins": _used(config, registry),
+        "used_plugins": used_plugins(config, registry),
         "libraries": {name: found for name in _LIBRARIES if (found := _version(name))},
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -57,7 +57,17 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return [f"{what}: was {old or 'absent'}, is {new or 'absent'}" for what, old, new in pairs if old != new]
 
 
-def _used(config: RunConfig, registry: Registry) -> dict[str, str]:
+def missing_plugins(used: Mapping[str, str]) -> list[str]:
+    """One line for each plugin (distribution -> version) that is not installed, with the command that installs it."""
+    return [
+        f"  the run used {name} {version}, which is not installed: pip install {name}"
+        for name, version in used.items()
+        if _version(name) is None
+    ]
+
+
+def used_plugins(config: RunConfig, registry: Registry) -> dict[str, str]:
+    """Distribution -> version of the plugins that a run's parts come from."""
     named: list[tuple[Kind, Sequence[str]]] = [
         ("extractor", [choice.name for choice in config.extractors]),
         ("fusion", [config.fusion.name]),

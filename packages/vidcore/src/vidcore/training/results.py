@@ -14,6 +14,7 @@ from vidcore.data.targets import Targets
 from vidcore.heads.base import Head, TargetInfo
 from vidcore.heads.several import SeveralHeads, shares
 from vidcore.training.batches import BatchSource, Predictions
+from vidcore.training.environment import used_plugins
 from vidcore.training.files import read_json, replacing, write_json
 from vidcore.training.metrics import definition, judge
 from vidcore.training.predicting import scored
@@ -78,6 +79,7 @@ def model_facts(session: Session, trainer: Trainer) -> dict[str, Any]:
         "weights": weights_facts(trainer.model),
         "parameters": parameter_counts(trainer.model),
         "precision": session.config.train.precision,
+        "plugins": used_plugins(session.config, session.registry),
         "best_epoch": trainer.state.best_epoch,
     }
 

@@ -20,13 +20,14 @@ from vidcore.config import RunConfig, run_config
 from vidcore.data.clips import read_clip
 from vidcore.data.manifest import Row
 from vidcore.data.sampling import Sampling
-from vidcore.errors import DecodeError, RunError
+from vidcore.errors import DecodeError, RunError, UnknownNameError
 from vidcore.heads.base import TargetInfo
 from vidcore.heads.several import shares
 from vidcore.model import VideoModel
 from vidcore.preprocess import fit_frames
 from vidcore.training.checkpoints import trained_state
 from vidcore.training.device import chosen_device
+from vidcore.training.environment import missing_plugins
 from vidcore.training.files import read_json, replacing, write_json
 from vidcore.training.run import open_run
 from vidcore.training.sharding import like
@@ -295,7 +296,11 @@ def load(run: str | os.PathLike[str], *, device: str = "auto", registry: Registr
     parts = {name: facts[name] for name in _MODEL_PARTS if name in facts}
     config = run_config({**parts, "data": facts["clips"]})
     targets = TargetInfo.from_dict(facts["targets"])
-    model = assemble(config, targets, registry, with_weights=False)
+    try:
+        model = assemble(config, targets, registry, with_weights=False)
+    except UnknownNameError as error:
+        missing = missing_plugins(facts.get("plugins", {}))
+        raise UnknownNameError("\n".join([str(error), *missing])) from error
     try:
         if "whole" in facts:
             load_tensors(model, weights, whole=_whole(folder, facts["whole"]))
