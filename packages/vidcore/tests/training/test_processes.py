@@ -191,7 +191,8 @@ def test_a_run_of_two_processes_is_one_folder(tmp_path, brightness):
     assert "2 processes (DDP)" in run.log.read_text()
     assert len(run.predictions.read_text().splitlines()) == 37
     assert load(run.root, device="cpu").classes == ("bright", "dark", "grey")
-    tree |= {"name": "bad", "data": {"source": str(tmp_path / "nowhere")}}
+    (tmp_path / "empty").mkdir()
+    tree |= {"name": "bad", "data": {"source": str(tmp_path / "empty")}}
     first, second = _together(lambda rank: train(run_config(tree)), tmp_path)
     assert first.startswith("ManifestError: ")
     # The first process says it; the second one leaves.
