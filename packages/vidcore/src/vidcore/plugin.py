@@ -1,6 +1,7 @@
 """All that a plugin author imports to declare components. Importing it imports no framework."""
 
 from vidcore.catalog import (
+    ClassifierInfo,
     ClipFormat,
     DatasetSpec,
     ExtractorSpec,
@@ -13,6 +14,7 @@ from vidcore.catalog import (
 )
 
 __all__ = [
+    "ClassifierInfo",
     "ClipFormat",
     "DatasetSpec",
     "ExtractorSpec",

@@ -8,13 +8,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 from vidcore.catalog import ClipFormat, ExtractorSpec
-from vidcore.extractors import Extractor
+from vidcore.extractors import Extractor, middle_time, window_averages
 from vidcore.features import FeatureMap
 
 from .config import I3dConfig
 from .convert import convert
 from .inception import ENDPOINTS, InceptionI3D, same_padding
-from .resnet import STAGE_BLOCKS, build_resnet
+from .resnet import HEAD_POOL, STAGE_BLOCKS, build_resnet
 from .variants import VARIANTS
 
 # Inception's layers of temporal stride 2, in order, with their temporal kernels.
@@ -55,32 +55,37 @@ class ResNetI3dExtractor(I3dExtractor):
     Input   (B, 3, T, H, W)
     Output  ``res5``  (B, 2048, T/2, H/32, W/32)
             ``resK``  (B, 64 * 2^K, T/2, H/2^K, W/2^K), K = 2, 3, 4; ``res2`` has T steps
+            ``logits``, ``probabilities``  (B, 400, 1, 1, 1)
 
     After res2 a step stands for a pair of frames, the last one for a single frame where T is odd. The
-    average of ``res5`` over the clip is what enters the published classifier. Stages after the
-    last one asked for are not run.
+    averages of ``res5`` over windows of 4 x 7 x 7 enter the published classifier, and its logits are averaged. Stages
+    after the last one asked for are not run.
     """
 
     def __init__(self, spec: ExtractorSpec, config: I3dConfig) -> None:
         super().__init__(spec, config)
-        self.network = build_resnet(self.variant.width_divisor)
+        self.network = build_resnet(self.variant.width_divisor, len(self.classes))
 
     @property
     def blocks(self) -> Iterable[nn.Module]:
         """Stem, residual stages and the pool between them."""
-        return list(self.network.blocks)
+        return list(self.network.blocks[: STAGE_BLOCKS["res5"] + 1])
 
     def forward(self, clip: Tensor) -> dict[str, FeatureMap]:
         """(B, 3, T, H, W) -> the maps asked for."""
-        wanted = {STAGE_BLOCKS[name]: name for name in self.output_names}
+        wanted = {STAGE_BLOCKS[name]: name for name in self.feature_names}
         found: dict[str, Tensor] = {}
         x = clip
-        for index in range(max(wanted) + 1):
+        for index in range((STAGE_BLOCKS["res5"] if self.classes else max(wanted)) + 1):
             x = self.network.blocks[index](x)
             if index in wanted:
                 found[wanted[index]] = x
         sizes = {name: self.variant.outputs[name][1] for name in found}
-        return {n: FeatureMap(found[n], group_times(clip.shape[2], sizes[n], clip)) for n in self.output_names}
+        maps = {n: FeatureMap(found[n], group_times(clip.shape[2], sizes[n], clip)) for n in self.feature_names}
+        if self.classes:
+            pooled = window_averages(x, HEAD_POOL).mean((2, 3, 4))
+            maps |= self.answers(self.network.blocks[-1].proj(pooled), middle_time(clip.shape[2], clip))
+        return maps
 
 
 class InceptionI3dExtractor(I3dExtractor):
@@ -91,14 +96,14 @@ class InceptionI3dExtractor(I3dExtractor):
     Input   (B, 3, T, H, W) in [-1, 1]
     Output  ``Mixed_5c``, the default: (B, 1024, ceil(T/8), H/32, W/32), what the published classifier
             averages; and every end point before it, by its published name
+            ``logits``, ``probabilities``  (B, 400, 1, 1, 1); the logits are what FVD compares
 
     Layers after the last end point asked for are not run.
     """
 
     def __init__(self, spec: ExtractorSpec, config: I3dConfig) -> None:
         super().__init__(spec, config)
-        self.network = InceptionI3D(width=1 / self.variant.width_divisor)
-        del self.network.logits
+        self.network = InceptionI3D(len(self.classes), width=1 / self.variant.width_divisor)
 
     @property
     def blocks(self) -> Iterable[nn.Module]:
@@ -107,10 +112,15 @@ class InceptionI3dExtractor(I3dExtractor):
 
     def forward(self, clip: Tensor) -> dict[str, FeatureMap]:
         """(B, 3, T, H, W) -> the maps asked for."""
-        maps = self.network.forward_features(clip, self.output_names)
-        return {
-            name: FeatureMap(data, endpoint_times(clip.shape[2], name).to(clip.device)) for name, data in maps.items()
+        last = ("Mixed_5c",) if self.classes else ()
+        maps = self.network.forward_features(clip, dict.fromkeys((*self.feature_names, *last)))
+        found = {
+            name: FeatureMap(maps[name], endpoint_times(clip.shape[2], name).to(clip.device))
+            for name in self.feature_names
         }
+        if self.classes:
+            found |= self.answers(self.network.logits(maps["Mixed_5c"]), middle_time(clip.shape[2], clip))
+        return found
 
 
 def group_times(frames: int, size: int, like: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -180,7 +180,7 @@ class InceptionI3D(nn.Module):
     Output  logits (B, num_classes); Mixed_5c is (B, 1024, ceil(T / 8), ceil(H / 32), ceil(W / 32))
 
     Args:
-        num_classes: outputs of the classifier.
+        num_classes: outputs of the classifier; 0: none is built.
         in_channels: 3 for RGB, 2 for optical flow.
         width: multiplies every channel count; 1 is the published network.
         dropout: of the classifier, while training.
@@ -205,14 +205,15 @@ class InceptionI3D(nn.Module):
             self.add_module(name, block)
             channels = block.out_channels
         self.dim = channels
-        self.logits = Classifier(channels, num_classes, dropout)
+        if num_classes:
+            self.logits = Classifier(channels, num_classes, dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """Clip (B, 3, T, H, W), RGB in [-1, 1] -> logits (B, num_classes)."""
         logits: Tensor = self.logits(self.forward_features(x)["Mixed_5c"])
         return logits
 
-    def forward_features(self, x: Tensor, endpoints: Sequence[str] = ("Mixed_5c",)) -> dict[str, Tensor]:
+    def forward_features(self, x: Tensor, endpoints: Collection[str] = ("Mixed_5c",)) -> dict[str, Tensor]:
         """The maps of the end points asked for, in that order; layers behind the last of them are not run.
 
         Args:

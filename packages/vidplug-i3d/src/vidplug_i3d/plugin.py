@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vidcore.plugin import ClipFormat, ExtractorSpec, FeatureInfo, WeightsInfo, hookimpl
+from vidcore.plugin import ClassifierInfo, ClipFormat, ExtractorSpec, FeatureInfo, WeightsInfo, hookimpl
 
 from .variants import VARIANTS, Variant
 
@@ -28,6 +28,8 @@ def _spec(name: str, v: Variant) -> ExtractorSpec:
         clip=_inception_clip(v) if inception else _resnet_clip(v),
         parameters=v.parameters,
         weights=_weights(v),
+        # DeepMind averages the logits over time; PySlowFast, whose test these scores are, adds up softmaxes of views.
+        classifier=ClassifierInfo(averages="logits" if inception else "probabilities"),
         default=name == "i3d/r50_8x8",
     )
 
@@ -61,4 +63,5 @@ def _inception_clip(v: Variant) -> ClipFormat:
 def _weights(v: Variant) -> tuple[WeightsInfo, ...]:
     if not v.source:
         return ()
-    return (WeightsInfo(tag="k400", source=v.source, licence="Apache-2.0", trained_on=v.trained_on, score=v.score),)
+    return (WeightsInfo(tag="k400", source=v.source, licence="Apache-2.0", trained_on=v.trained_on, score=v.score,
+                        classes="kinetics400"),)

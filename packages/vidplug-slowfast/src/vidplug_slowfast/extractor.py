@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from vidcore.catalog import ClipFormat, ExtractorSpec
-from vidcore.extractors import Extractor
+from vidcore.extractors import Extractor, middle_time, window_averages
 from vidcore.features import FeatureMap
 
 from .config import SlowFastConfig
@@ -26,7 +26,7 @@ class PathwayExtractor(Extractor):
     def __init__(self, spec: ExtractorSpec, config: SlowFastConfig) -> None:
         super().__init__(spec, config)
         self.variant = VARIANTS[spec.name]
-        self.network = build(self.variant)
+        self.network = build(self.variant, len(self.classes))
         # res2 is 0; the last stage that each output needs.
         self._stages = {name: int(name[-1]) - 2 if name[-4:-1] == "res" else 3 for name in spec.outputs}
 
@@ -43,11 +43,17 @@ class PathwayExtractor(Extractor):
     def blocks(self) -> Iterable[nn.Module]:
         """Stem, then the residual stages."""
         blocks: nn.ModuleList = self.network.blocks
-        return list(blocks)
+        return list(blocks[: stage_blocks(self.variant)[-1] + 1])
 
     def convert(self, published: dict[str, Tensor]) -> dict[str, Tensor]:
         """PyTorchVideo's ``.pyth`` files as they are."""
         return convert(published, self.state_dict())
+
+    def _answers(self, clip: Tensor, *pathways: Tensor) -> dict[str, FeatureMap]:
+        """What the classifier says of the last maps: windows of a training clip's size are averaged, then the logits."""
+        steps = [self.variant.frames // self.variant.temporal_stride, self.variant.frames]
+        pooled = [window_averages(x, (t, 7, 7)).mean((2, 3, 4)) for x, t in zip(pathways, steps, strict=False)]
+        return self.answers(self.network.blocks[-1].proj(torch.cat(pooled, 1)), middle_time(clip.shape[2], clip))
 
 
 class SlowFastExtractor(PathwayExtractor):
@@ -64,16 +70,18 @@ class SlowFastExtractor(PathwayExtractor):
             ``fast``      (B, 256, T, H/32, W/32), at its own rate
             ``slow_resK`` (B, 64 * 2^K, ceil(T/alpha), H/2^K, W/2^K), K = 2, 3, 4, before the lateral connection
             ``fast_resK`` (B, 8 * 2^K, T, H/2^K, W/2^K)
+            ``logits``, ``probabilities``  (B, 400, 1, 1, 1)
 
-    The average of ``features`` over the clip is what enters the published classifier. Only the stages
+    The averages of ``slow`` and ``fast`` over windows of the training clip's size enter the published classifier. Only the stages
     and the pathways that the outputs asked for need are run: ``fast`` alone costs a fraction of the whole.
     """
 
     def __init__(self, spec: ExtractorSpec, config: SlowFastConfig) -> None:
         super().__init__(spec, config)
         asked = {name: stage for name, stage in self._stages.items() if name in self.output_names}
-        self._last_slow = max((stage for name, stage in asked.items() if not name.startswith("fast")), default=-2)
-        self._last_fast = max((stage for name, stage in asked.items() if not name.startswith("slow")), default=-2)
+        whole = {"logits": 3} if self.classes else {}
+        self._last_slow = max((s for name, s in (asked | whole).items() if not name.startswith("fast")), default=-2)
+        self._last_fast = max((s for name, s in (asked | whole).items() if not name.startswith("slow")), default=-2)
 
     def forward(self, clip: Tensor) -> dict[str, FeatureMap]:
         """(B, 3, T, H, W) -> the maps asked for."""
@@ -82,10 +90,11 @@ class SlowFastExtractor(PathwayExtractor):
         if "features" in self.output_names:
             grouped = F.avg_pool3d(found["fast"], (min(alpha, frames), 1, 1), ceil_mode=True)
             found["features"] = torch.cat([found["slow"], grouped], 1)
-        return {
+        maps = {
             name: FeatureMap(found[name], group_times(frames, 1 if name.startswith("fast") else alpha, clip))
-            for name in self.output_names
+            for name in self.feature_names
         }
+        return maps | self._answers(clip, found["slow"], found["fast"]) if self.classes else maps
 
     def _stage_maps(self, slow: Tensor, fast: Tensor) -> dict[str, Tensor]:
         """Both pathways stage by stage, as far as each is needed."""
@@ -118,22 +127,24 @@ class ResNetExtractor(PathwayExtractor):
     Input   (B, 3, T, H, W)
     Output  ``res5``  (B, 2048, T/s, H/32, W/32), s = 1 for Slow and 2 for C2D
             ``resK``  (B, 64 * 2^K, T/s, H/2^K, W/2^K), K = 2, 3, 4; s = 1 for res2, which comes before that
+            ``logits``, ``probabilities``  (B, 400, 1, 1, 1)
 
-    The average of ``res5`` over the clip is what enters the published classifier. Stages after the
+    The averages of ``res5`` over windows of the training clip's size enter the published classifier. Stages after the
     last one asked for are not run.
     """
 
     def forward(self, clip: Tensor) -> dict[str, FeatureMap]:
         """(B, 3, T, H, W) -> the maps asked for."""
-        wanted = {stage_blocks(self.variant)[self._stages[name]]: name for name in self.output_names}
+        wanted = {stage_blocks(self.variant)[self._stages[name]]: name for name in self.feature_names}
         found: dict[str, Tensor] = {}
         x = clip
-        for index in range(max(wanted) + 1):
+        for index in range((stage_blocks(self.variant)[-1] if self.classes else max(wanted)) + 1):
             x = self.network.blocks[index](x)
             if index in wanted:
                 found[wanted[index]] = x
-        strides = {name: self.spec.outputs[name].stride[0] or 1 for name in self.output_names}
-        return {n: FeatureMap(found[n], group_times(clip.shape[2], strides[n], clip)) for n in self.output_names}
+        strides = {name: self.spec.outputs[name].stride[0] or 1 for name in self.feature_names}
+        maps = {n: FeatureMap(found[n], group_times(clip.shape[2], strides[n], clip)) for n in self.feature_names}
+        return maps | self._answers(clip, x) if self.classes else maps
 
 
 def slow_frames(frames: int, alpha: int, device: torch.device | None = None) -> Tensor:

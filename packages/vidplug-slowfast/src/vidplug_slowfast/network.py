@@ -1,4 +1,4 @@
-"""PyTorchVideo's SlowFast and ResNet networks without their heads, under the published parameter names."""
+"""PyTorchVideo's SlowFast and ResNet networks, with or without heads, under the published parameter names."""
 
 from __future__ import annotations
 
@@ -23,15 +23,24 @@ _PairPool = partial(nn.MaxPool3d, ceil_mode=True)
 _ONE, _THREE = (1, 1, 1), (3, 1, 1)
 
 
-def build(variant: Variant) -> nn.Module:
+def build(variant: Variant, classes: int = 0) -> nn.Module:
     """The variant's network as a ``Net`` whose ``blocks`` end before the head's pooling.
+
+    With classes there is one block more, the head, of which only ``proj`` is kept.
 
     SlowFast: Feichtenhofer et al. 2019, arXiv:1812.03982; its slow pathway alone is Slow. C2D: Wang et
     al. 2018, arXiv:1711.07971, a 2D ResNet with one temporal max pool. Settings are those of
     ``pytorchvideo.models.hub``.
     """
     network = create_slowfast(**_two_pathways(variant)) if variant.alpha > 1 else create_resnet(**_one(variant))
-    network.blocks = network.blocks[: stage_blocks(variant)[-1] + 1]
+    last = stage_blocks(variant)[-1]
+    network.blocks = network.blocks[: last + 1]
+    if classes:
+        if variant.alpha > 1:
+            # The published block that pools and concatenates the pathways; it has no parameters.
+            network.blocks.append(nn.Identity())
+        width = variant.width * (32 + 4 * (variant.alpha > 1))
+        network.blocks.append(nn.ModuleDict({"proj": nn.Linear(width, classes)}))
     return network
 
 

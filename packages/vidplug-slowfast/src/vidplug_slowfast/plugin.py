@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vidcore.plugin import ClipFormat, ExtractorSpec, FeatureInfo, WeightsInfo, hookimpl
+from vidcore.plugin import ClassifierInfo, ClipFormat, ExtractorSpec, FeatureInfo, WeightsInfo, hookimpl
 
 from .variants import VARIANTS, Variant
 
@@ -42,6 +42,8 @@ def _spec(name: str, v: Variant) -> ExtractorSpec:
         ),
         parameters=v.parameters,
         weights=_weights(v),
+        # PySlowFast's test adds up the softmaxes of all views.
+        classifier=ClassifierInfo(averages="probabilities"),
         default=name in ("slowfast/r50_8x8", "slow/r50_8x8"),
         exempt=_C2D_EXEMPT if v.architecture == "c2d" else {},
     )
@@ -57,6 +59,7 @@ def _weights(v: Variant) -> tuple[WeightsInfo, ...]:
             licence="Apache-2.0",
             trained_on="Kinetics-400",
             score=f"Kinetics-400 top-1 {v.top1} %, top-5 {v.top5} % (30 views)",
+            classes="kinetics400",
         ),
     )
 

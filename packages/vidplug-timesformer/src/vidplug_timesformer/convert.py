@@ -25,11 +25,12 @@ _RULES = (
     (r"^(encoder\.layer\.\d+)\.mlp\.fc1\.", r"\1.intermediate.dense."),
     (r"^(encoder\.layer\.\d+)\.mlp\.fc2\.", r"\1.output.dense."),
     (r"^norm\.", "layernorm."),
+    (r"^head\.", "classifier."),
 )
 
 
 def convert(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The hub's files and the authors' ``.pyth`` under one set of names; the classifier is left over."""
+    """The hub's files and the authors' ``.pyth`` under one set of names; the classifier is left over where nothing asks for it."""
     converted = {}
     for name, value in published.items():
         for pattern, replacement in _RULES:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from vidcore.catalog import ExtractorSpec
-from vidcore.extractors import Extractor, step_times
+from vidcore.extractors import Extractor, middle_time, step_times
 from vidcore.features import FeatureMap
 
 from . import convert
@@ -23,6 +22,7 @@ class TimesformerExtractor(Extractor):
     Output  ``features``  (B, D, 8, 14, 14): every patch token after the final norm
             ``cls``       (B, D, 1, 1, 1): the class token after the final norm, which the published classifiers read
             ``blockI``    (B, D, 8, 14, 14): the patch tokens block I gives, not normalised
+            ``logits``, ``probabilities``  (B, classes, 1, 1, 1): 400, 600 or 174 classes, by the weights
 
     Tokens run over rows, columns, then time: the network keeps the steps of one place together. Blocks after the
     last one asked for are not run.
@@ -33,7 +33,7 @@ class TimesformerExtractor(Extractor):
     def __init__(self, spec: ExtractorSpec, config: TimesformerConfig) -> None:
         super().__init__(spec, config)
         self.variant = VARIANTS[spec.name]
-        self.network = build(self.variant)
+        self.network = build(self.variant, len(self.classes))
 
     @property
     def blocks(self) -> list[nn.Module]:
@@ -67,6 +67,7 @@ class TimesformerExtractor(Extractor):
             for name, value in found.items()
         }
         if "cls" in self.output_names:
-            middle = torch.full((1,), (frames - 1) / 2, device=clip.device)
-            maps["cls"] = FeatureMap(normed[:, 0, :, None, None, None], middle)
+            maps["cls"] = FeatureMap(normed[:, 0, :, None, None, None], middle_time(frames, clip))
+        if self.classes:
+            maps |= self.answers(self.network.classifier(normed[:, 0]), middle_time(frames, clip))
         return maps

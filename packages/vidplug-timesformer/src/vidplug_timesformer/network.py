@@ -30,8 +30,8 @@ class FusedAttention(nn.Module):
         return (context.transpose(1, 2).flatten(2),)
 
 
-def build(v: Variant) -> TimesformerModel:
-    """The encoder, without classifier."""
+def build(v: Variant, classes: int = 0) -> TimesformerModel:
+    """The encoder, and with classes the linear classifier of its class token."""
     network = TimesformerModel(
         TimesformerConfig(
             image_size=v.size,
@@ -45,4 +45,6 @@ def build(v: Variant) -> TimesformerModel:
     for layer in network.encoder.layer:
         for axis in (layer.temporal_attention, layer.attention):
             axis.attention = FusedAttention(axis.attention, v.heads)
+    if classes:
+        network.classifier = nn.Linear(v.width, classes)
     return network

@@ -24,6 +24,7 @@ class TimmExtractor(Extractor):
                          that timm's own classifier reads (pooled, and projected or normalised where the
                          architecture does so)
             ``cls``      (B, D, T, 1, 1): the class token of ``forward_features``, where there is one
+            ``logits``, ``probabilities``  (B, classes, T, 1, 1): of the published classifier, frame by frame
 
     The default is ``cls`` where the published classifier reads the class token, ``pooled`` elsewhere: the
     vector whose accuracy is published, and one vector a frame to store instead of a grid.
@@ -37,7 +38,7 @@ class TimmExtractor(Extractor):
         super().__init__(spec, config)
         self.variant = VARIANTS[spec.name]
         published = self._published()
-        self.network = build(self.variant.name, published.tag if published else None)
+        self.network = build(self.variant.name, published.tag if published else None, len(self.classes))
 
     def _published(self) -> WeightsInfo | None:
         return next((info for info in self.spec.weights if info.tag == self.config.weights), None)
@@ -64,7 +65,7 @@ class TimmExtractor(Extractor):
         batch, _, steps, height, width = clip.shape
         found: Tensor = self.network.forward_features(clip.transpose(1, 2).flatten(0, 1))
         maps: dict[str, Tensor] = {}
-        for name in self.output_names:
+        for name in self.feature_names:
             if name == "features":
                 maps[name] = self._grid(found, height, width)
             elif name == "cls":
@@ -72,7 +73,10 @@ class TimmExtractor(Extractor):
             else:
                 maps[name] = self.network.forward_head(found, pre_logits=True)[..., None, None]
         times = step_times(steps, 1, clip)
-        return {name: FeatureMap(m.unflatten(0, (batch, steps)).transpose(1, 2), times) for name, m in maps.items()}
+        given = {name: FeatureMap(m.unflatten(0, (batch, steps)).transpose(1, 2), times) for name, m in maps.items()}
+        if self.classes:
+            given |= self.answers(self.network.forward_head(found).unflatten(0, (batch, steps)).transpose(1, 2), times)
+        return given
 
     def _grid(self, features: Tensor, height: int, width: int) -> Tensor:
         """What ``forward_features`` gives -> (N, D, H', W')."""

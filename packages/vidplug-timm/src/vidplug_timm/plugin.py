@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 
-from vidcore.plugin import ClipFormat, ExtractorSpec, FeatureInfo, WeightsInfo, hookimpl
+from vidcore.plugin import ClassifierInfo, ClipFormat, ExtractorSpec, FeatureInfo, WeightsInfo, hookimpl
 
 from .variants import CLIPS, LICENCES, TRAINED_ON, VARIANTS, Variant
 
 _EXEMPT = {"time_order": "every frame is seen on its own: reversing a clip reverses its features"}
 _KINDS = {"NCHW": "convolutional or hybrid", "NHWC": "hierarchical", "NLC": "token-based"}
 _DEFAULT = "vit_base_patch16_224"
+_CLASSIFIER = ClassifierInfo(averages="probabilities", stride=(1, None, None))
+_DATA_SET = re.compile(r"in\d+k|inat21")
 
 
 @hookimpl
@@ -40,10 +43,13 @@ def _spec(name: str, v: Variant) -> ExtractorSpec:
                     trained_on=TRAINED_ON[trained_on],
                     score=f"ImageNet-1k top-1 {score} %" if score else "",
                     clip=None if clip == v.clip else _clip(clip),
+                    classes=_classes(tag),
                 )
                 for tag, clip, licence, trained_on, score in v.weights
             ]
         ),
+        # No authors say how frames become an answer about a video; the mean of probabilities is the usual ensemble.
+        classifier=_CLASSIFIER,
         default=v.name == _DEFAULT,
         causal=True,
         exempt=_EXEMPT,
@@ -65,6 +71,15 @@ def _outputs(
         vector = {"cls": FeatureInfo(width)}
         found = {**vector, **found} if token else {**found, **vector}
     return found
+
+
+@cache
+def _classes(tag: str) -> str:
+    """The label set of the classifier that a tag's last data set left: of ImageNet-1k the names are known here."""
+    parts = tag.split("_")
+    last = next((part for part in reversed(parts) if _DATA_SET.fullmatch(part)), "")
+    # I-JEPA's weights are pretrained on ImageNet-1k without labels.
+    return "imagenet1k" if last == "in1k" and "ijepa" not in parts else ""
 
 
 @cache

@@ -1,4 +1,4 @@
-"""torchvision's video models without their classifiers, and tiny ones made of the same parts."""
+"""torchvision's video models, with or without their classifiers, and tiny ones made of the same parts."""
 
 from __future__ import annotations
 
@@ -21,20 +21,23 @@ from torchvision.models.video.swin_transformer import SwinTransformer3d
 
 from .variants import VARIANTS
 
-_CLASSIFIERS = {"resnet": "fc", "s3d": "classifier", "mvit": "head", "swin": "head"}
+CLASSIFIERS = {"resnet": "fc", "s3d": "classifier", "mvit": "head", "swin": "head"}
 
 
-def build(name: str) -> Any:
-    """The network of a variant, randomly initialised, its classifier removed."""
-    network = build_whole(name)
-    delattr(network, _CLASSIFIERS[VARIANTS[name].family])
+def build(name: str, classes: int = 0) -> Any:
+    """The network of a variant, randomly initialised; with 0 classes its classifier is removed."""
+    network = build_whole(name, classes or 400)
+    if not classes:
+        delattr(network, CLASSIFIERS[VARIANTS[name].family])
     return network
 
 
-def build_whole(name: str) -> Any:
+def build_whole(name: str, classes: int = 400) -> Any:
     """The network of a variant as torchvision builds it, classifier included."""
     variant = VARIANTS[name]
-    return get_model(variant.builder) if variant.enum else _TINY[variant.family](variant.builder)
+    if variant.enum:
+        return get_model(variant.builder, num_classes=classes)
+    return _TINY[variant.family](variant.builder, classes)
 
 
 # Position in S3D's sequence -> widths of the branches: 1x1; 1x1 and 3x3; 1x1 and 3x3; pooled 1x1.
@@ -59,16 +62,18 @@ class _TinyVideoResNet(VideoResNet):
         return layer
 
 
-def _tiny_resnet(builder: str) -> nn.Module:
+def _tiny_resnet(builder: str, classes: int) -> nn.Module:
     convolutions, stem = {
         "r3d_18": ([Conv3DSimple] * 4, BasicStem),
         "mc3_18": ([Conv3DSimple, *[Conv3DNoTemporal] * 3], BasicStem),
         "r2plus1d_18": ([Conv2Plus1D] * 4, R2Plus1dStem),
     }[builder]
-    return _TinyVideoResNet(BasicBlock, convolutions, [1, 1, 1, 1], stem)
+    network = _TinyVideoResNet(BasicBlock, convolutions, [1, 1, 1, 1], stem)
+    network.fc = nn.Linear(64, classes)
+    return network
 
 
-def _tiny_s3d(builder: str) -> nn.Module:
+def _tiny_s3d(builder: str, classes: int) -> nn.Module:
     """S3D with an eighth of the channels: the same blocks at the same places."""
     network = S3D()
 
@@ -87,10 +92,11 @@ def _tiny_s3d(builder: str) -> nn.Module:
         widths = [thin(width) for width in (b0, b1, b1_out, b2, b2_out, b3)]
         network.features[index] = SepInceptionBlock3D(channels, *widths, norm)
         channels = widths[0] + widths[2] + widths[4] + widths[5]
+    network.classifier[1] = nn.Conv3d(channels, classes, 1)
     return network
 
 
-def _tiny_mvit(builder: str) -> nn.Module:
+def _tiny_mvit(builder: str, classes: int) -> nn.Module:
     """Four blocks, the spatial stride of the full models (4 in the patches, 8 in the blocks)."""
     second = builder == "mvit_v2_s"
     widths = [(8, 16), (16, 32), (32, 32), (32, 32)] if not second else [(8, 8), (8, 16), (16, 32), (32, 32)]
@@ -100,11 +106,11 @@ def _tiny_mvit(builder: str) -> nn.Module:
         for width, query, stride in zip(widths, queries, (8, 4, 2, 1), strict=True)
     ]
     flags = {"residual_pool": second, "rel_pos_embed": second, "proj_after_attn": second}
-    return MViT((64, 64), 16, blocks, residual_with_cls_embed=False, **flags)
+    return MViT((64, 64), 16, blocks, residual_with_cls_embed=False, num_classes=classes, **flags)
 
 
-def _tiny_swin(builder: str) -> nn.Module:
-    return SwinTransformer3d([2, 4, 4], 12, [2, 1, 1, 1], [1, 2, 4, 8], [8, 7, 7])
+def _tiny_swin(builder: str, classes: int) -> nn.Module:
+    return SwinTransformer3d([2, 4, 4], 12, [2, 1, 1, 1], [1, 2, 4, 8], [8, 7, 7], num_classes=classes)
 
 
 _TINY: dict[str, Any] = {"resnet": _tiny_resnet, "s3d": _tiny_s3d, "mvit": _tiny_mvit, "swin": _tiny_swin}

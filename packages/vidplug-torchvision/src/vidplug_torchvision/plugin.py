@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vidcore.plugin import ClipFormat, ExtractorSpec, FeatureInfo, WeightsInfo, hookimpl
+from vidcore.plugin import ClassifierInfo, ClipFormat, ExtractorSpec, FeatureInfo, WeightsInfo, hookimpl
 
 from .variants import VARIANTS, Family, Variant
 
@@ -62,6 +62,8 @@ def _spec(name: str, v: Variant) -> ExtractorSpec:
         else replace(_CLIPS[v.family], size=(64, 64), resize_short=None, resize_to=None),
         parameters=v.parameters,
         weights=tuple(_weights(v, *score) for score in v.scores),
+        # torchvision's reference script adds up the softmaxes of a video's clips.
+        classifier=ClassifierInfo(averages="probabilities"),
         default=name == "torchvision/swin3d_t",
     )
 
@@ -91,4 +93,5 @@ def _weights(v: Variant, member: str, trained_on: str, top1: float) -> WeightsIn
         licence="BSD-3-Clause",
         trained_on=trained_on,
         score=f"Kinetics-400 top-1 {top1:g} % ({v.protocol})",
+        classes="kinetics400",
     )

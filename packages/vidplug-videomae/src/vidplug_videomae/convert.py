@@ -23,6 +23,7 @@ _RULES = (
     (r"^(encoder\.layer\.\d+)\.mlp\.fc2\.", r"\1.output.dense."),
     # Pretrained encoders end in a norm of every token; fine-tuned ones have it behind the pooling.
     (r"^(?:norm|fc_norm)\.", "layernorm."),
+    (r"^head\.", "classifier."),
 )
 _FUSED = re.compile(r"^(encoder\.layer\..*\.)qkv\.weight$")
 
@@ -30,7 +31,7 @@ _FUSED = re.compile(r"^(encoder\.layer\..*\.)qkv\.weight$")
 def convert(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The hub's files and the authors' own, pretrained or fine-tuned, under one set of names.
 
-    Decoder and classifier keep their names: they are left over.
+    The decoder keeps its names and is left over; so is the classifier where nothing asks for it.
     """
     converted: dict[str, Tensor] = {}
     for name, value in published.items():

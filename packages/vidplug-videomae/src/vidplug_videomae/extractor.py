@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from transformers import VideoMAEConfig, VideoMAEModel
 from vidcore.catalog import ExtractorSpec
-from vidcore.extractors import Extractor, step_times
+from vidcore.extractors import Extractor, middle_time, step_times
 from vidcore.features import FeatureMap
 
 from . import convert
@@ -25,6 +24,7 @@ class VideoMaeExtractor(Extractor):
             ``pooled``    (B, D, 1, 1, 1): the final norm of the mean token, which is what the published
                           classifiers read
             ``blockI``    (B, D, 8, 14, 14): the tokens block I gives, not normalised
+            ``logits``, ``probabilities``  (B, classes, 1, 1, 1): of fine-tuned weights, 400 or 174 classes
 
     The final norm is always there. Pretrained files hold it as the encoder's last layer; fine-tuned ones behind
     the mean (``fc_norm``), from where it is taken. Blocks after the last one asked for are not run.
@@ -35,7 +35,7 @@ class VideoMaeExtractor(Extractor):
     def __init__(self, spec: ExtractorSpec, config: VideoMaeConfig) -> None:
         super().__init__(spec, config)
         self.variant = VARIANTS[spec.name]
-        self.network = _build(self.variant)
+        self.network = _build(self.variant, len(self.classes))
 
     @property
     def blocks(self) -> list[nn.Module]:
@@ -63,14 +63,17 @@ class VideoMaeExtractor(Extractor):
             found["features"] = self.network.layernorm(tokens)
         times = step_times(grid[0], TUBELET, clip)
         maps = {name: FeatureMap(value.transpose(1, 2).unflatten(2, grid), times) for name, value in found.items()}
-        if "pooled" in self.output_names:
+        if "pooled" in self.output_names or self.classes:
             mean = self.network.layernorm(tokens.mean(1))
-            middle = torch.full((1,), (frames - 1) / 2, device=clip.device)
-            maps["pooled"] = FeatureMap(mean[:, :, None, None, None], middle)
+            middle = middle_time(frames, clip)
+            if "pooled" in self.output_names:
+                maps["pooled"] = FeatureMap(mean[:, :, None, None, None], middle)
+            if self.classes:
+                maps |= self.answers(self.network.classifier(mean), middle)
         return maps
 
 
-def _build(v: Variant) -> VideoMAEModel:
+def _build(v: Variant, classes: int) -> VideoMAEModel:
     network = VideoMAEModel(
         VideoMAEConfig(
             image_size=v.size,
@@ -88,4 +91,6 @@ def _build(v: Variant) -> VideoMAEModel:
     for layer in network.encoder.layer:
         # The authors' keys have no bias (softmax cancels it); older versions of the library add one.
         layer.attention.attention.key.register_parameter("bias", None)
+    if classes:
+        network.classifier = nn.Linear(v.width, classes)
     return network

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vidcore.plugin import ClipFormat, ExtractorSpec, FeatureInfo, WeightsInfo, hookimpl
+from vidcore.plugin import ClassifierInfo, ClipFormat, ExtractorSpec, FeatureInfo, WeightsInfo, hookimpl
 
 from .variants import VARIANTS, Variant
 
@@ -40,8 +40,11 @@ def _spec(name: str, v: Variant) -> ExtractorSpec:
                 licence="CC-BY-NC-4.0",
                 trained_on=w.trained_on,
                 score=w.score,
+                classes=w.classes,
             )
             for w in v.weights
         ),
+        # The authors' test averages the softmaxes of all views.
+        classifier=ClassifierInfo(averages="probabilities"),
         default=name == "videomae/base",
     )

@@ -13,6 +13,8 @@ class Published:
     repository: str
     trained_on: str
     score: str = ""
+    classes: str = ""
+    """Label set of its classifier; empty: it was pretrained only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,7 @@ def _weights(size: str, *, pretrained: bool = True, k400: str = "", ssv2: str = 
                 repository=f"{hub}-finetuned-kinetics",
                 trained_on="Kinetics-400",
                 score=f"Kinetics-400 top-1 {k400} % (16 frames, 5 clips x 3 crops)",
+                classes="kinetics400",
             )
         )
     if ssv2:
@@ -62,6 +65,7 @@ def _weights(size: str, *, pretrained: bool = True, k400: str = "", ssv2: str = 
                 repository=f"{hub}-finetuned-ssv2",
                 trained_on="Something-Something-V2 (frames sampled uniformly from the whole video)",
                 score=f"Something-Something-V2 top-1 {ssv2} % (16 frames, 2 clips x 3 crops)",
+                classes="ssv2",
             )
         )
     return tuple(found)

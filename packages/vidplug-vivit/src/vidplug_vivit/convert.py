@@ -21,7 +21,7 @@ _RULES = (
 
 
 def convert(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The hub's files, with or without the prefix ``vivit.``; classifier and pooler keep their names: left over."""
+    """The hub's files, with or without the prefix ``vivit.``; what nothing asks for is left over."""
     converted: dict[str, Tensor] = {}
     for name, value in published.items():
         for pattern, replacement in _RULES:

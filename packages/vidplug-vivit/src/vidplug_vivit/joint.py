@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from transformers import VivitConfig, VivitModel
 from vidcore.catalog import ExtractorSpec
-from vidcore.extractors import Extractor, step_times
+from vidcore.extractors import Extractor, middle_time, step_times
 from vidcore.features import FeatureMap
 
 from . import convert
@@ -21,6 +20,7 @@ class JointViVitExtractor(Extractor):
     Output  ``features``  (B, 768, 16, 14, 14): every token after the final norm
             ``cls``       (B, 768, 1, 1, 1): the class token after the final norm, which the classifier reads
             ``blockI``    (B, 768, 16, 14, 14): the tokens block I gives, not normalised
+            ``logits``, ``probabilities``  (B, 400, 1, 1, 1)
 
     Blocks after the last one asked for are not run.
     """
@@ -30,7 +30,7 @@ class JointViVitExtractor(Extractor):
     def __init__(self, spec: ExtractorSpec, config: JointConfig) -> None:
         super().__init__(spec, config)
         self.variant = JOINT[spec.name]
-        self.network = _build(self.variant)
+        self.network = _build(self.variant, len(self.classes))
 
     @property
     def blocks(self) -> list[nn.Module]:
@@ -64,13 +64,16 @@ class JointViVitExtractor(Extractor):
             normed = self.network.layernorm(tokens)
             found |= {"features": normed[:, 1:], "cls": normed[:, :1]}
         steps = step_times(grid[0], self.variant.tubelet[0], clip)
-        middle = torch.full((1,), (clip.shape[2] - 1) / 2, device=clip.device)
-        return {
+        middle = middle_time(clip.shape[2], clip)
+        maps = {
             name: FeatureMap(_as_map(found[name], (1, 1, 1)), middle)
             if name == "cls"
             else FeatureMap(_as_map(found[name], grid), steps)
-            for name in self.output_names
+            for name in self.feature_names
         }
+        if self.classes:
+            maps |= self.answers(self.network.classifier(found["cls"][:, 0]), middle)
+        return maps
 
 
 def _as_map(tokens: Tensor, grid: tuple[int, ...]) -> Tensor:
@@ -78,7 +81,7 @@ def _as_map(tokens: Tensor, grid: tuple[int, ...]) -> Tensor:
     return tokens.transpose(1, 2).unflatten(2, grid)
 
 
-def _build(v: JointVariant) -> VivitModel:
+def _build(v: JointVariant, classes: int) -> VivitModel:
     config = VivitConfig(
         image_size=v.size,
         num_frames=v.frames,
@@ -89,4 +92,7 @@ def _build(v: JointVariant) -> VivitModel:
         intermediate_size=4 * v.width,
         attn_implementation="sdpa",
     )
-    return VivitModel(config, add_pooling_layer=False)
+    network = VivitModel(config, add_pooling_layer=False)
+    if classes:
+        network.classifier = nn.Linear(v.width, classes)
+    return network

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vidcore.plugin import ClipFormat, ExtractorSpec, FeatureInfo, WeightsInfo, hookimpl
+from vidcore.plugin import ClassifierInfo, ClipFormat, ExtractorSpec, FeatureInfo, WeightsInfo, hookimpl
 
 from .variants import FACTORISED, JOINT, FactorisedVariant, JointVariant
 
@@ -45,9 +45,12 @@ def _joint(name: str, v: JointVariant) -> ExtractorSpec:
                 licence="MIT",
                 trained_on="Kinetics-400, starting from a ViT-B/16 of ImageNet-21k",
                 score="Kinetics-400 top-1 79.9 %, 4 x 3 views (the authors' checkpoint, of which this is a conversion)",
+                classes="kinetics400",
             )
             for tag, repository in v.hub
         ),
+        # Scenic's test averages the logits of the views.
+        classifier=ClassifierInfo(averages="logits"),
         default=name == "vivit/b16x2",
     )
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from vidcore.catalog import ClipFormat, ExtractorSpec
-from vidcore.extractors import Extractor, step_times
+from vidcore.extractors import Extractor, middle_time, step_times, window_averages
 from vidcore.features import FeatureMap
 
 from .config import X3dConfig
@@ -32,6 +30,8 @@ class X3dExtractor(Extractor):
             ``steps``       (B, 2048, T, 1, 1): the projection of each step's own spatial mean, not averaged over time
             ``conv5``       (B, 432, T, H/32, W/32): the map that the head averages
             ``resK``        (B, 24 * 2^(K-2), T, H/2^K, W/2^K), K = 2, 3, 4, 5
+            ``logits``, ``probabilities``  (B, 400, 1, 1, 1). On such a larger map the published head averages the
+                            softmaxes of its positions: ``probabilities`` does so, ``logits`` are the mean logits
 
     Stages after the last one asked for are not run.
     """
@@ -41,7 +41,7 @@ class X3dExtractor(Extractor):
     def __init__(self, spec: ExtractorSpec, config: X3dConfig) -> None:
         super().__init__(spec, config)
         self.variant = VARIANTS[spec.name]
-        self.network = build(self.variant)
+        self.network = build(self.variant, len(self.classes))
 
     @property
     def clip(self) -> ClipFormat:
@@ -71,16 +71,22 @@ class X3dExtractor(Extractor):
             found |= self._head(x)
         frames = clip.shape[2]
         each = step_times(frames, 1, clip)
-        whole = torch.full((1,), (frames - 1) / 2, device=clip.device)
-        return {name: FeatureMap(found[name], whole if name == "projected" else each) for name in self.output_names}
+        whole = middle_time(frames, clip)
+        maps = {name: FeatureMap(found[name], whole if name == "projected" else each) for name in self.feature_names}
+        if self.classes:
+            maps |= self.answers(found["logits"], whole, found["probabilities"])
+        return maps
 
     def _head(self, x: Tensor) -> dict[str, Tensor]:
-        pool = self.network.blocks[5]["pool"]
+        head = self.network.blocks[5]
+        pool = head["pool"]
         found = {"conv5": pool.pre_act(pool.pre_norm(pool.pre_conv(x)))}
-        if "projected" in self.output_names:
-            window = [min(size, kernel) for size, kernel in zip(x.shape[2:], self.variant.pool, strict=True)]
-            averages = F.avg_pool3d(found["conv5"], window, stride=1)
-            found["projected"] = pool.post_act(pool.post_conv(averages)).mean((2, 3, 4), keepdim=True)
+        if "projected" in self.output_names or self.classes:
+            places = pool.post_act(pool.post_conv(window_averages(found["conv5"], self.variant.pool)))
+            found["projected"] = places.mean((2, 3, 4), keepdim=True)
+            if self.classes:
+                each = head["proj"](places.flatten(2).transpose(1, 2))
+                found |= {"logits": each.mean(1), "probabilities": each.softmax(2).mean(1)}
         if "steps" in self.output_names:
             found["steps"] = pool.post_act(pool.post_conv(found["conv5"].mean((3, 4), keepdim=True)))
         return found

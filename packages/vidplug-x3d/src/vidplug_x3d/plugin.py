@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vidcore.plugin import ClipFormat, ExtractorSpec, FeatureInfo, WeightsInfo, hookimpl
+from vidcore.plugin import ClassifierInfo, ClipFormat, ExtractorSpec, FeatureInfo, WeightsInfo, hookimpl
 
 from .variants import VARIANTS, Variant
 
@@ -39,6 +39,8 @@ def _spec(name: str, v: Variant) -> ExtractorSpec:
         ),
         parameters=v.parameters,
         weights=_weights(v),
+        # PySlowFast's test adds up the softmaxes of all views.
+        classifier=ClassifierInfo(averages="probabilities"),
         default=name == "x3d/m",
     )
 
@@ -53,5 +55,6 @@ def _weights(v: Variant) -> tuple[WeightsInfo, ...]:
             licence="Apache-2.0",
             trained_on="Kinetics-400",
             score=f"Kinetics-400 top-1 {v.top1} %, top-5 {v.top5} % (30 views)",
+            classes="kinetics400",
         ),
     )

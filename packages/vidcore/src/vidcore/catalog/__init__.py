@@ -3,9 +3,13 @@
 from vidcore.catalog._discovery import Plugin, discover
 from vidcore.catalog._door import load_config, load_target
 from vidcore.catalog._hooks import GROUP, HOOKS, hookimpl
+from vidcore.catalog._labels import class_names, label_set_of, plain_label
 from vidcore.catalog._registry import Entry, Registry, closest, installed
 from vidcore.catalog._specs import (
     KINDS,
+    LOGITS,
+    PROBABILITIES,
+    ClassifierInfo,
     ClipFormat,
     ComponentSpec,
     DatasetSpec,
@@ -23,6 +27,9 @@ __all__ = [
     "GROUP",
     "HOOKS",
     "KINDS",
+    "LOGITS",
+    "PROBABILITIES",
+    "ClassifierInfo",
     "ClipFormat",
     "ComponentSpec",
     "DatasetSpec",
@@ -36,11 +43,14 @@ __all__ = [
     "ReadoutSpec",
     "Registry",
     "WeightsInfo",
+    "class_names",
     "closest",
     "discover",
     "hookimpl",
     "installed",
+    "label_set_of",
     "load_config",
     "load_target",
+    "plain_label",
     "spec_as_dict",
 ]

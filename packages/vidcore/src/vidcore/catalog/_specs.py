@@ -83,6 +83,24 @@ class ClipFormat:
     """Frames two neighbouring windows share over a long video."""
 
 
+LOGITS, PROBABILITIES = "logits", "probabilities"
+"""Outputs of an extractor that has a published classifier; they are not in ``ExtractorSpec.outputs``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassifierInfo:
+    """The published classifier of an extractor.
+
+    It adds the outputs ``logits`` and ``probabilities``, (B, classes, T', 1, 1). Neither is among the declared
+    outputs, and the classifier is built only when one of them is asked for.
+    """
+
+    averages: Literal["probabilities", "logits"] = "probabilities"
+    """What the authors average over the clips of a video."""
+    stride: tuple[Axis, Axis, Axis] = (None, None, None)
+    """As of a ``FeatureInfo``: by default there is one answer a clip."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightsInfo:
     """One published set of weights."""
@@ -98,6 +116,8 @@ class WeightsInfo:
     """The score its authors publish, with the metric and the data set."""
     clip: ClipFormat | None = None
     """Where these weights want another clip than the variant's default."""
+    classes: str = ""
+    """Label set of the classifier in the file, as ``class_names`` takes it; empty: it has none, or none with names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +175,8 @@ class ExtractorSpec(ComponentSpec):
     parameters: int | None = None
     """Exact parameter count of the extractor with default options (no classifier)."""
     weights: tuple[WeightsInfo, ...] = ()
+    classifier: ClassifierInfo | None = None
+    """The published classifier; ``None`` where there is none."""
     default: bool = False
     """Whether the bare family name means this variant."""
     causal: bool = False
@@ -166,6 +188,8 @@ class ExtractorSpec(ComponentSpec):
         super(ExtractorSpec, self).__post_init__()
         if not self.outputs:
             raise PluginError(f"extractor {self.name!r} declares no outputs")
+        if self.classifier is None and any(weights.classes for weights in self.weights):
+            raise PluginError(f"extractor {self.name!r}: weights name classes, and no classifier is declared")
 
     @property
     def default_output(self) -> str:
@@ -202,6 +226,8 @@ class HeadSpec(ComponentSpec):
 
     targets: Literal["class", "multilabel", "value", "position", "count"] = "class"
     fitted: bool = False
+    published: bool = False
+    """Whether it reads the published classifier of the one extractor instead of its features."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,7 +247,7 @@ def spec_as_dict(spec: ComponentSpec) -> dict[str, object]:
 
 
 def _plain(value: object) -> object:
-    if isinstance(value, (FeatureInfo, ClipFormat, WeightsInfo)):
+    if isinstance(value, (FeatureInfo, ClipFormat, WeightsInfo, ClassifierInfo)):
         return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}

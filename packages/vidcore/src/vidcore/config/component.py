@@ -18,6 +18,9 @@ class ExtractorConfig(ComponentConfig):
     """Outputs to give, the first being the one downstream parts read; empty: the default output."""
     weights: str | None = None
     """Published tag, path, hf:owner/repo/file or https address; empty: random weights."""
+    classes: str | None = None
+    """Label set of the published classifier, or a file with a class name per line; only the outputs logits and
+    probabilities read it. Empty: that of the weights."""
 
 
 class FusionConfig(ComponentConfig):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vidcore.extractors.base import Extractor, step_times
+    from vidcore.extractors.base import Extractor, middle_time, step_times, window_averages
 
-__all__ = ["Extractor", "step_times"]
+__all__ = ["Extractor", "middle_time", "step_times", "window_averages"]
 
 
 def __getattr__(name: str) -> Any:

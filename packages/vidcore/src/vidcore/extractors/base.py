@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vidcore.catalog import ClipFormat, ExtractorSpec, FeatureInfo
+from vidcore.catalog import (
+    LOGITS,
+    PROBABILITIES,
+    ClipFormat,
+    ExtractorSpec,
+    FeatureInfo,
+    class_names,
+    label_set_of,
+)
 from vidcore.config import ExtractorConfig
 from vidcore.errors import ConfigError, ShapeError
 from vidcore.features import FeatureMap
@@ -25,6 +34,10 @@ class Extractor(nn.Module, ABC):
     where its clip layout is not (B, C, T, H, W), ``outputs`` where options change the shapes, and
     ``clip`` where they change the clip.
 
+    A spec with a ``classifier`` has two more outputs, ``logits`` and ``probabilities``. The subclass then builds the
+    published classifier with ``len(self.classes)`` outputs, or without it where that is 0, and its ``forward`` adds
+    ``self.answers(logits, times)``.
+
     Raises:
         ConfigError: an output is asked for that the extractor does not have.
     """
@@ -33,11 +46,16 @@ class Extractor(nn.Module, ABC):
         super().__init__()
         self.spec = spec
         self.config: Any = config
+        answers = (LOGITS, PROBABILITIES) if spec.classifier else ()
         for name in config.outputs:
-            if name not in spec.outputs:
+            if name not in (*spec.outputs, *answers):
                 raise ConfigError(
-                    f"extractor {spec.name!r} has no output {name!r}; its outputs are: {', '.join(spec.outputs)}"
+                    f"extractor {spec.name!r} has no output {name!r}; its outputs are: "
+                    f"{', '.join((*spec.outputs, *answers))}"
                 )
+        asked = any(name in answers for name in config.outputs)
+        self.classes = class_names(label_set_of(spec, config.weights, config.classes)) if asked else ()
+        """Classes of the published classifier, in the order of its outputs; empty where it is not asked for."""
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -53,7 +71,16 @@ class Extractor(nn.Module, ABC):
     @property
     def outputs(self) -> Mapping[str, FeatureInfo]:
         """Shapes of the outputs asked for, before any forward."""
-        return {name: self.spec.outputs[name] for name in self.output_names}
+        declared = dict(self.spec.outputs)
+        if self.spec.classifier is not None:
+            answer = FeatureInfo(len(self.classes), self.spec.classifier.stride)
+            declared |= {LOGITS: answer, PROBABILITIES: answer}
+        return {name: declared[name] for name in self.output_names}
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The outputs asked for that are not the classifier's."""
+        return tuple(name for name in self.output_names if name in self.spec.outputs)
 
     @property
     def blocks(self) -> Iterable[nn.Module]:
@@ -73,6 +100,23 @@ class Extractor(nn.Module, ABC):
         Called with the flat tensors of a weights file, wrappers such as ``model_state`` already removed.
         """
         return published
+
+    def answers(self, logits: Tensor, times: Tensor, probabilities: Tensor | None = None) -> dict[str, FeatureMap]:
+        """The classifier's outputs that are asked for.
+
+        Args:
+            logits: (B, classes), or (B, classes, T') for the T' steps of a frame-wise network.
+            times: (T',) as of a ``FeatureMap``; of one step per clip, the middle of the clip.
+            probabilities: as ``logits``, where they are not its softmax: a network that averages softmaxes.
+        """
+        if probabilities is None:
+            probabilities = logits.softmax(1)
+        found = {LOGITS: logits, PROBABILITIES: probabilities}
+        return {
+            name: FeatureMap(value.reshape(*value.shape[:2], -1, 1, 1), times)
+            for name, value in found.items()
+            if name in self.output_names
+        }
 
     @abstractmethod
     def forward(self, clip: Any) -> dict[str, FeatureMap]:
@@ -135,6 +179,20 @@ def step_times(steps: int, stride: float, like: Tensor, *, offset: float | None 
     """
     first = (stride - 1) / 2 if offset is None else offset
     return torch.arange(steps, device=like.device, dtype=torch.float32) * stride + first
+
+
+def middle_time(frames: int, like: Tensor) -> Tensor:
+    """The centre of a clip of ``frames`` frames, (1,) on the device of ``like``: the time of a single step."""
+    return torch.full((1,), (frames - 1) / 2, device=like.device)
+
+
+def window_averages(features: Tensor, window: Sequence[int]) -> Tensor:
+    """Means of a map over every place of a window, as the heads of 3D networks pool: (B, D, T, H, W) -> (B, D, t, h, w).
+
+    Along an axis shorter than the window the map is averaged whole.
+    """
+    kernel = [min(size, extent) for size, extent in zip(features.shape[2:], window, strict=True)]
+    return F.avg_pool3d(features, kernel, stride=1)
 
 
 def stitch(parts: list[FeatureMap]) -> FeatureMap:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vidcore.catalog import ClipFormat
+from vidcore.catalog import LOGITS, PROBABILITIES, ClipFormat, class_names
 from vidcore.errors import ConfigError
 from vidcore.extractors.base import Extractor
 from vidcore.features import FeatureMap
@@ -19,6 +19,8 @@ from vidcore.testing.component import fail
 from vidcore.testing.declared import ExtractorDeclarationConformance, check_map
 from vidcore.testing.fakes import fake_video
 from vidcore.testing.module import CLOSE, ModuleConformance
+
+_LABEL_SET = "kinetics400"
 
 
 class ExtractorConformance(ExtractorDeclarationConformance, ModuleConformance):
@@ -32,8 +34,9 @@ class ExtractorConformance(ExtractorDeclarationConformance, ModuleConformance):
     Variants too large to build have ``ExtractorDeclarationConformance``.
     """
 
-    # ``outputs`` is read by every check (all are asked for); ``weights`` names files, which these checks do without.
-    not_options = ("outputs", "weights")
+    # ``outputs`` is read by every check (all are asked for); ``weights`` and ``classes`` name files, which these checks
+    # do without; ``classifier`` checks the latter.
+    not_options = ("outputs", "weights", "classes")
 
     def inputs(self, module: Extractor, seed: int = 0) -> Tensor:
         """A raw video."""
@@ -103,6 +106,29 @@ class ExtractorConformance(ExtractorDeclarationConformance, ModuleConformance):
                 fail(f"the refusal of an unknown output does not list the outputs: {exc}")
         else:
             fail("the unknown output 'no_such_output' is accepted")
+
+    def test_classifier(self) -> None:
+        """The published classifier is there when it is asked for, gives an answer per class, and not otherwise."""
+        if self.spec.classifier is None:
+            pytest.skip("no published classifier")
+        count = len(class_names(_LABEL_SET))
+        plain = self.ready(outputs=())
+        module = self.ready(outputs=(LOGITS, PROBABILITIES, self.spec.default_output), classes=_LABEL_SET)
+        added = {name: tensor for name, tensor in module.state_dict().items() if name not in plain.state_dict()}
+        if not added or any(count not in tensor.shape for tensor in added.values()):
+            fail(f"asked for, the classifier adds {sorted(added)}; expected its tensors for {count} classes and no other")
+        clip, size = self.clip_of(module, fake_video(self.shape))
+        with torch.no_grad():
+            maps = module(clip)
+        if set(maps) != set(module.output_names):
+            fail(f"forward gave the outputs {sorted(maps)}; asked for were {sorted(module.output_names)}")
+        for name, fmap in maps.items():
+            check_map(name, fmap, module.outputs[name], size, self.shape[0])
+        chances = maps[PROBABILITIES].data
+        if bool((chances < 0).any()) or difference(chances.sum(1), torch.ones_like(chances[:, 0])) > CLOSE:
+            fail("probabilities are negative, or do not sum to 1 over the classes")
+        if float(maps[LOGITS].data.std(1).min()) == 0:
+            fail("the logits of all classes are the same: nothing of the clip reaches the classifier")
 
     def test_preprocess(self) -> None:
         """``preprocess`` leaves the raw video alone and gives a clip that ``forward`` leaves alone."""
