@@ -158,6 +158,19 @@ def vidcore_heads() -> list[HeadSpec]:
             exempt={"options.column": column},
         ),
         HeadSpec(
+            name="published",
+            target="vidcore.heads._published:Published",
+            config="vidcore.heads.config:PublishedConfig",
+            summary="the extractor's published classifier, untrained; its class names are matched to the data's labels",
+            fitted=True,
+            published=True,
+            exempt={
+                "options.column": column,
+                "fit_predict": "nothing is fitted: the answers are those of the published classifier",
+                "missing_class": "nothing is fitted, so it does not matter which classes have rows",
+            },
+        ),
+        HeadSpec(
             name="multilabel",
             target="vidcore.heads._multilabel:Multilabel",
             config="vidcore.heads.config:MultilabelConfig",

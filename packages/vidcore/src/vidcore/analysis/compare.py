@@ -85,11 +85,14 @@ def compare(
             plan.choices(readouts, "mean", settings),
             plan.choices(heads, "classification", settings),
         )
+        cells, left = plan.without_classifier(cells, registry)
+        for line in left:
+            told(line)
         with Progress(show=show) as progress:
             source = open_data(config, registry, progress)
         base = Base(config, source.fingerprint)
         for cell in cells:
-            check_parts(cell_config(folder, base, cell), registry)
+            check_parts(cell_config(folder, base, cell, registry), registry)
         base = folder.hold_to(base)
         for cell in cells:
             if folder.state(cell) == "new":

@@ -1,9 +1,8 @@
-"""``vidcore predict RUN VIDEO...``: what a trained model says about videos."""
+"""``vidcore predict RUN|NAME VIDEO...``: what a trained model, or a published classifier, says about videos."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import click
 
@@ -11,14 +10,28 @@ from vidcore.cli._table import echo_table
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", metavar="RUN|NAME")
 @click.argument("videos", nargs=-1, required=True, metavar="VIDEO...")
 @click.option("--top-k", type=click.IntRange(1), default=5, show_default=True, help="Classes to name.")
+@click.option("--weights", metavar="FILE|TAG", help="Of an extractor NAME: its published weights, where NAME has no tag.")
+@click.option("--classes", metavar="SET|FILE", help="Class names of those weights.  [default: those of NAME]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per video and line.")
 @click.pass_context
-def predict(ctx: click.Context, run: Path, videos: tuple[str, ...], top_k: int, device: str, as_json: bool) -> None:
+def predict(
+    ctx: click.Context,
+    run: str,
+    videos: tuple[str, ...],
+    top_k: int,
+    weights: str | None,
+    classes: str | None,
+    device: str,
+    as_json: bool,
+) -> None:
     """Name the most probable classes of each VIDEO, with probabilities; or give the numbers the model predicts.
+
+    RUN is a run folder. NAME is an extractor whose published weights have a classifier: i3d/inception.k400, or
+    i3d/inception with --weights FILE.
 
     A video that cannot be read gets a line on standard error, the others their answer, and the exit code is 1.
     """
@@ -28,7 +41,7 @@ def predict(ctx: click.Context, run: Path, videos: tuple[str, ...], top_k: int, 
     open_run(run)
     from vidcore.training import load
 
-    model = load(run, device=device)
+    model = load(run, weights=weights, classes=classes, device=device)
     rows: list[list[str]] = []
     failed = 0
     for answer in model.predict_each(videos, top_k, on_error="keep"):

@@ -61,3 +61,23 @@ class ForecastConfig(HeadConfig):
     """Widths of hidden layers; none: linear."""
     dropout: float = Field(0.0, ge=0, lt=1, json_schema_extra=tunable(0.0, 0.5))
     """Dropout before every linear layer."""
+
+
+class PublishedConfig(HeadConfig):
+    """Options of ``published``. All but ``label_map`` and ``column`` are filled in from the extractor."""
+
+    column: str = "label"
+    """Column of the manifest that holds the labels."""
+    classes: str | tuple[str, ...] = Field(
+        json_schema_extra={
+            "examples": [["kick", "push", "hug", "point", "wave", "run"], ["run", "hug", "kick", "push", "wave", "point"]]
+        }
+    )
+    """Label set of the classifier, or its class names in order."""
+    averages: Literal["logits", "probabilities"] = "logits"
+    """What the features are: mean logits, or mean probabilities."""
+    label_map: dict[str, str | tuple[str, ...]] | None = Field(
+        None, json_schema_extra={"examples": [{"kick": ["run", "wave"]}]}
+    )
+    """Label of the data -> published class, or several that stand for it; a YAML file in its place. Labels that are not
+    in it stand for themselves."""

@@ -28,6 +28,7 @@ from vidcore.training.folds import cross_validate
 from vidcore.training.preparation import PreparedData, open_data, prepare_data, split_sizes, stored_data
 from vidcore.training.processes import Processes
 from vidcore.training.progress import Progress
+from vidcore.training.published import with_classifier
 from vidcore.training.run import RunFolder, create_run, open_run
 from vidcore.training.seeding import deterministic, seed_all
 from vidcore.training.session import Session
@@ -56,6 +57,7 @@ def train(
         RunInterruptedError: Ctrl-C or SIGTERM; its message says how to go on.
     """
     registry = registry or installed()
+    config = with_classifier(config, registry)
     check_run(config, registry)
     chosen_precision(config.train)
     check_wiring(config, registry)

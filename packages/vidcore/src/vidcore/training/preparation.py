@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vidcore.catalog import Registry
-from vidcore.config import RunConfig
+from vidcore.catalog import HeadSpec, Registry
+from vidcore.config import RunConfig, component_config
 from vidcore.data.datasets import open_source
 from vidcore.data.inspect import DataReport, inspect_source
 from vidcore.data.manifest import SPLITS, Row, read_source, write_manifest
 from vidcore.data.splits import Splits, fold_splits, split_rows
 from vidcore.data.targets import Targets
+from vidcore.heads._published import match_notes
 from vidcore.heads.base import TargetInfo
 from vidcore.training.contents import OpenedData, opened
 from vidcore.training.datasets import together
@@ -163,7 +164,17 @@ def prepare_data(config: RunConfig, registry: Registry, source: OpenedData, prog
     rows = kept_together(used, report.duplicates, folds=config.train.folds is not None)
     targets = run_targets(config, registry, rows)
     splits, folds = _divided(_strata(rows, targets), config)
-    return PreparedData(rows, kept, targets, splits, _skipped(report), source, _notes(report), folds)
+    notes = (*_notes(report), *_notes_of_head(config, registry, targets))
+    return PreparedData(rows, kept, targets, splits, _skipped(report), source, notes, folds)
+
+
+def _notes_of_head(config: RunConfig, registry: Registry, targets: Targets) -> list[str]:
+    """How the classes of a published classifier were matched to the data's."""
+    spec = registry.get(HeadSpec, config.head.name)
+    if config.heads or not spec.published:
+        return []
+    options: Any = component_config(spec, config.head.options)
+    return match_notes(options, targets.classes, targets.counts(range(len(targets))))
 
 
 def _strata(rows: list[Row], targets: Targets) -> list[Row]:

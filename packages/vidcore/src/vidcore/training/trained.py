@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, load_model, save_file, save_model
 
 from vidcore.assemble import assemble
-from vidcore.catalog import ClipFormat, Registry
+from vidcore.catalog import ClipFormat, Registry, installed
 from vidcore.config import RunConfig, run_config
 from vidcore.data.clips import read_clip
 from vidcore.data.manifest import Row
@@ -146,17 +146,12 @@ class TrainedModel:
         for video in [videos] if isinstance(videos, (str, os.PathLike, Row)) else videos:
             row = video if isinstance(video, Row) else Row(Path(video))
             try:
-                clip = read_clip(row, self.sampling)
+                said = self._answer(row).cpu()
             except DecodeError as exc:
                 if on_error == "raise":
                     raise
                 yield Prediction(row.video, error=str(exc))
                 continue
-            views = {name: self._fitted(clip.frames, form)[None] for name, form in self.streams.items()}
-            outputs = self.model(
-                {name: view.to(self.device) for name, view in views.items()}, clip.mask[None].to(self.device)
-            )
-            said = self.model.head.predictions(outputs).cpu()
             if not self.targets.parts:
                 yield _prediction(row.video, said[0], self.classes, top_k)
                 continue
@@ -165,6 +160,15 @@ class TrainedModel:
                 for share in shares(self.targets)
             }
             yield Prediction(row.video, heads=heads)
+
+    def _answer(self, row: Row) -> torch.Tensor:
+        """What the head predicts for one video, (1, ...)."""
+        clip = read_clip(row, self.sampling)
+        views = {name: self._fitted(clip.frames, form)[None] for name, form in self.streams.items()}
+        outputs = self.model(
+            {name: view.to(self.device) for name, view in views.items()}, clip.mask[None].to(self.device)
+        )
+        return self.model.head.predictions(outputs)
 
     def _fitted(self, frames: torch.Tensor, form: ClipFormat) -> torch.Tensor:
         size = self.config.data.size
@@ -273,19 +277,39 @@ def _save_recipe(folder: Path, config: RunConfig, targets: TargetInfo, facts: Ma
     )
 
 
-def load(run: str | os.PathLike[str], *, device: str = "auto", registry: Registry | None = None) -> TrainedModel:
+def load(
+    run: str | os.PathLike[str],
+    *,
+    weights: str | None = None,
+    classes: str | None = None,
+    device: str = "auto",
+    registry: Registry | None = None,
+) -> TrainedModel:
     """Rebuild the model of a run from ``model.json`` and ``model.safetensors`` alone; no data is needed.
 
+    The name of an extractor gives its published classifier instead: ``load("i3d/inception.k400")``.
+
     Args:
-        run: a run folder, or any folder with these two files.
+        run: a run folder, or any folder with these two files; or an extractor's name.
+        weights: of an extractor named without a tag: a tag, a file, ``hf:owner/repo/file`` or an https address.
+        classes: label set of those weights, where they do not say it; see ``vidcore info``.
         device: auto, cpu or cuda.
         registry: components; by default those installed.
 
     Raises:
         RunError: the run is not done, or its files do not fit each other.
         UnknownNameError: a plugin of the model is not installed.
+        ConfigError: the extractor has no published classifier.
     """
     folder = Path(run)
+    if names_extractor(run, registry):
+        from vidcore.training.published import load_published
+
+        return load_published(
+            str(run), weights=weights, classes=classes, device=device, registry=registry or installed()
+        )
+    if weights or classes:
+        raise RunError(f"{folder} is a run, which has its own weights and classes; leave those out")
     path, weights = folder / "model.json", folder / "model.safetensors"
     if not (path.is_file() and weights.is_file()):
         open_run(folder)
@@ -309,6 +333,17 @@ def load(run: str | os.PathLike[str], *, device: str = "auto", registry: Registr
     except (SafetensorError, RuntimeError, OSError) as exc:
         raise RunError(f"{weights} does not fit {path}: {exc}") from exc
     return TrainedModel(model.to(chosen_device(device)).eval(), config, targets, facts)
+
+
+def names_extractor(run: str | os.PathLike[str], registry: Registry | None = None) -> bool:
+    """Whether this is an extractor's name rather than a folder."""
+    if Path(run).exists():
+        return False
+    try:
+        (registry or installed()).find("extractor", str(run))
+    except UnknownNameError:
+        return False
+    return True
 
 
 def _whole(folder: Path, where: str) -> Path:

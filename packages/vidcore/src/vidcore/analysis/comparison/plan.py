@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
-from vidcore.analysis.comparison.cells import Combination
-from vidcore.catalog import ExtractorSpec, Registry
+from vidcore.analysis.comparison.cells import Cell, Combination
+from vidcore.catalog import ExtractorSpec, HeadSpec, Registry
 from vidcore.config import Choice, ExtractorChoice, RunConfig, build_run_config, read_yaml
 from vidcore.config.messages import explain
 from vidcore.errors import ConfigError
 from vidcore.training.device import chosen_precision
+from vidcore.training.published import has_classifier
 
 FOLDS = 5
 _PARTS = ("extractors", "fusion", "readout", "head", "out", "name")
@@ -61,6 +63,32 @@ def combinations(texts: Sequence[str], settings: Settings) -> list[Combination]:
             raise ConfigError(f"{text!r} is no extractor: write A for one and A+B for two that are fused")
         found.append(tuple(_choice(ExtractorChoice, name, settings) for name in names))
     return found
+
+
+def without_classifier(cells: Sequence[Cell], registry: Registry) -> tuple[list[Cell], list[str]]:
+    """Leave out the rows of a head that reads a published classifier whose extractors have none, and say which.
+
+    Raises:
+        ConfigError: no row is left.
+    """
+    kept, left = [], {}
+    for cell in cells:
+        if not registry.get(HeadSpec, cell.head.name).published:
+            kept.append(cell)
+        elif len(cell.extractors) > 1 or not has_classifier(cell.extractors[0], registry):
+            left[" + ".join(choice.name for choice in cell.extractors)] = cell.head.name
+        else:
+            # What reads the answers is their mean, whatever other rows read the features with.
+            kept.append(replace(cell, readout=Choice(name="mean")))
+    if left and not kept:
+        names = ", ".join(left)
+        raise ConfigError(
+            f"head {next(iter(left.values()))!r} reads the published classifier of one extractor, and {names} "
+            f"{'has' if len(left) == 1 else 'have'} none; name published weights: i3d/inception.k400, or "
+            "NAME.options.weights=FILE"
+        )
+    unique = list({cell.slug: cell for cell in kept}.values())
+    return unique, [f"no row {name}, {head}: it has no published classifier" for name, head in left.items()]
 
 
 def names_of(text: str) -> list[str]:

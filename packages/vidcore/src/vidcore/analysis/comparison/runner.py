@@ -20,6 +20,7 @@ from vidcore.training.environment import changes, describe_environment
 from vidcore.training.files import read_json
 from vidcore.training.interruption import RunInterruptedError
 from vidcore.training.job import resume
+from vidcore.training.published import with_classifier
 from vidcore.training.run import RunFolder
 
 Told = Callable[[str], None]
@@ -48,7 +49,7 @@ def run_cells(
     for number, cell in enumerate(todo, 1):
         told(f"[{number}/{len(todo)}] {cell.title}")
         folder.write_record(cell)
-        error = _attempt(folder.run(cell), cell_config(folder, base, cell), ground, registry, show)
+        error = _attempt(folder.run(cell), cell_config(folder, base, cell, registry), ground, registry, show)
         if error is not None:
             folder.write_record(cell, error)
             told(f"  failed: {error.splitlines()[0]}")
@@ -60,12 +61,13 @@ def crashed(folder: ComparisonFolder, cell: Cell) -> bool:
     return folder.state(cell) == "unfinished" and progress.exists() and read_json(progress)["state"] == "running"
 
 
-def cell_config(folder: ComparisonFolder, base: Base, cell: Cell) -> RunConfig:
+def cell_config(folder: ComparisonFolder, base: Base, cell: Cell, registry: Registry) -> RunConfig:
     """The run configuration of a cell: the base and its own parts."""
     parts = {"extractors": cell.extractors, "readout": cell.readout, "head": cell.head}
     if cell.fusion is not None:
         parts["fusion"] = cell.fusion
-    return base.config.model_copy(update={**parts, "out": folder.cells, "name": cell.slug})
+    config = base.config.model_copy(update={**parts, "out": folder.cells, "name": cell.slug})
+    return with_classifier(config, registry)
 
 
 def _attempt(run: RunFolder, config: RunConfig, ground: Ground, registry: Registry, show: bool) -> str | None:
