@@ -63,5 +63,13 @@ def _inception_clip(v: Variant) -> ClipFormat:
 def _weights(v: Variant) -> tuple[WeightsInfo, ...]:
     if not v.source:
         return ()
-    return (WeightsInfo(tag="k400", source=v.source, licence="Apache-2.0", trained_on=v.trained_on, score=v.score,
-                        classes="kinetics400"),)
+    return (
+        WeightsInfo(
+            tag="k400",
+            source=v.source,
+            licence="Apache-2.0",
+            trained_on=v.trained_on,
+            score=v.score,
+            classes="kinetics400",
+        ),
+    )

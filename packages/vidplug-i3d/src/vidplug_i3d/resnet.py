@@ -23,7 +23,9 @@ _ONE, _THREE = (1, 1, 1), (3, 1, 1)
 
 
 def build_resnet(width_divisor: int = 1, classes: int = 0) -> Any:
-    """I3D R50 as a ``Net`` whose ``blocks`` end in the head, or before it with 0 classes; settings of ``pytorchvideo.models.hub.i3d_r50``.
+    """I3D R50 as a ``Net`` whose ``blocks`` end in the head, or before it with 0 classes.
+
+    Settings are those of ``pytorchvideo.models.hub.i3d_r50``.
 
     Carreira & Zisserman 2017, arXiv:1705.07750, on a ResNet as in Wang et al. 2018, arXiv:1711.07971.
     """

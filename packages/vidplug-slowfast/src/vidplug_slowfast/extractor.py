@@ -50,7 +50,7 @@ class PathwayExtractor(Extractor):
         return convert(published, self.state_dict())
 
     def _answers(self, clip: Tensor, *pathways: Tensor) -> dict[str, FeatureMap]:
-        """What the classifier says of the last maps: windows of a training clip's size are averaged, then the logits."""
+        """The classifier's outputs: averages over windows of the training clip's size, then mean logits."""
         steps = [self.variant.frames // self.variant.temporal_stride, self.variant.frames]
         pooled = [window_averages(x, (t, 7, 7)).mean((2, 3, 4)) for x, t in zip(pathways, steps, strict=False)]
         return self.answers(self.network.blocks[-1].proj(torch.cat(pooled, 1)), middle_time(clip.shape[2], clip))
@@ -72,8 +72,9 @@ class SlowFastExtractor(PathwayExtractor):
             ``fast_resK`` (B, 8 * 2^K, T, H/2^K, W/2^K)
             ``logits``, ``probabilities``  (B, 400, 1, 1, 1)
 
-    The averages of ``slow`` and ``fast`` over windows of the training clip's size enter the published classifier. Only the stages
-    and the pathways that the outputs asked for need are run: ``fast`` alone costs a fraction of the whole.
+    The averages of ``slow`` and ``fast`` over windows of the training clip's size enter the published classifier.
+    Only the stages and the pathways that the outputs asked for need are run: ``fast`` alone costs a fraction of the
+    whole.
     """
 
     def __init__(self, spec: ExtractorSpec, config: SlowFastConfig) -> None:

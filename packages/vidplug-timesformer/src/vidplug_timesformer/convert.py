@@ -30,7 +30,7 @@ _RULES = (
 
 
 def convert(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The hub's files and the authors' ``.pyth`` under one set of names; the classifier is left over where nothing asks for it."""
+    """The hub's files and the authors' ``.pyth`` under one set of names, the classifier included."""
     converted = {}
     for name, value in published.items():
         for pattern, replacement in _RULES:

@@ -41,12 +41,8 @@ VARIANTS: dict[str, Variant] = {
         heads=12,
         parameters=121_258_752,
         weights=(
-            Published(
-                tag="k400", trained_on="Kinetics-400", score="Kinetics-400 top-1 77.9 %", classes="kinetics400"
-            ),
-            Published(
-                tag="k600", trained_on="Kinetics-600", score="Kinetics-600 top-1 79.1 %", classes="kinetics600"
-            ),
+            Published(tag="k400", trained_on="Kinetics-400", score="Kinetics-400 top-1 77.9 %", classes="kinetics400"),
+            Published(tag="k600", trained_on="Kinetics-600", score="Kinetics-600 top-1 79.1 %", classes="kinetics600"),
             Published(
                 tag="ssv2",
                 trained_on="Something-Something-V2 (frames sampled uniformly from the whole video)",

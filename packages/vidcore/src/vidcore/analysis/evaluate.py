@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from vidcore.catalog import installed
@@ -19,18 +20,22 @@ from vidcore.data.datasets import open_source
 from vidcore.data.inspect import inspect_source
 from vidcore.data.manifest import Row, read_source
 from vidcore.data.sampling import Sampling
+from vidcore.data.targets import targets_for
 from vidcore.errors import ConfigError, RunError
+from vidcore.heads._published import match_notes
 from vidcore.heads.base import TargetInfo
 from vidcore.training.batches import BatchSource, Predictions
 from vidcore.training.device import chosen_device
 from vidcore.training.head_targets import run_targets
 from vidcore.training.loader import ClipLoader, ClipSplit
+from vidcore.training.metrics import judge
 from vidcore.training.predicting import scored
 from vidcore.training.progress import Progress
+from vidcore.training.published import load_published
 from vidcore.training.results import answers_of_heads, judge_predictions
 from vidcore.training.run import RunFolder, open_run
 from vidcore.training.stored import storable, store_features
-from vidcore.training.trained import TrainedModel, load, sampling_of
+from vidcore.training.trained import TrainedModel, load, names_extractor, sampling_of
 from vidcore.training.trainer import Trainer
 
 MISTAKES = 20
@@ -49,6 +54,7 @@ class Evaluation:
         skipped: videos left out, and why.
         clips: of each video, whose answers are averaged.
         crops: of each clip.
+        notes: what a reader must know of the answers.
     """
 
     source: str
@@ -57,6 +63,7 @@ class Evaluation:
     skipped: list[dict[str, str]]
     clips: int = 1
     crops: int = 1
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -67,6 +74,7 @@ class Evaluation:
             **self.judged,
             "mistakes": self.mistakes,
             "skipped": self.skipped,
+            "notes": list(self.notes),
         }
 
 
@@ -83,11 +91,14 @@ def evaluate(
     device: str = "auto",
     workers: int | None = None,
     show: bool = False,
+    weights: str | None = None,
+    classes: str | None = None,
+    label_map: Mapping[str, Any] | str | os.PathLike[str] | None = None,
 ) -> Evaluation:
     """Measure the model of a run on a split of its own data, or on other labelled data.
 
     Args:
-        run: a run folder.
+        run: a run folder; or an extractor's name, whose published classifier is measured on ``data``.
         data: a folder, manifest or data set; by default the run's own.
         options: of a named data set.
         split: train, val or test; by default test for the run's own data, and everything for other data.
@@ -99,12 +110,27 @@ def evaluate(
         device: auto, cpu or cuda.
         workers: loader processes.
         show: print progress.
+        weights: of an extractor, as in ``vidcore.load``.
+        classes: label set of those weights, as in ``vidcore.load``.
+        label_map: of an extractor: label of the data -> published class, or several; or a YAML file of that.
 
     Raises:
         RunError: the run is not done, or has no such split.
         DataError: videos that cannot be read, labels the model does not know.
         ConfigError: several views of a model that says where things are, or crops that do not fit.
     """
+    if names_extractor(run):
+        if data is None:
+            raise ConfigError(f"{run} is an extractor, which has no data of its own; name some: --data PATH")
+        if split_views := [name for name, count in (("clips", clips), ("crops", crops)) if count != 1]:
+            raise ConfigError(f"{split_views[0]} is for runs: a published classifier is shown the whole video")
+        chosen = {"weights": weights, "classes": classes, "label_map": label_map, "device": device}
+        with Progress(show=show) as progress:
+            source, rows = _other_rows(data, options, split, progress)
+            rows, skipped = _readable(source, rows, skip_bad, workers, progress)
+            return _of_classifier(str(run), source, rows, skipped, chosen, progress)
+    if weights or classes or label_map:
+        raise ConfigError(f"{run} is a run: weights, classes and label_map are those of a published classifier")
     folder = open_run(run)
     model = load(folder.root, device=device)
     _check_views(model, clips, crops)
@@ -114,24 +140,64 @@ def evaluate(
             source, rows = _own_rows(folder, split or "test")
         else:
             source, rows = _other_rows(data, options, split, progress)
-        skipped: list[dict[str, str]] = []
-        with progress.counting("checking videos") as told:
-            report = inspect_source(rows, workers=workers or None, progress=told)
-        if not skip_bad:
-            report.raise_for_failures()
-        bad = set(report.bad_rows())
-        reasons = {failure.path: f"{failure.stage}: {failure.reason}" for failure in report.failures}
-        for number in sorted(bad):
-            video = rows[number].video
-            skipped.append({"video": str(video), "reason": reasons.get(video, "its segment holds no frame")})
-        rows = [row for number, row in enumerate(rows) if number not in bad]
-        if not rows:
-            raise RunError(f"{source}: no video of it can be read")
+        rows, skipped = _readable(source, rows, skip_bad, workers, progress)
         config = folder.read_config()
         targets = run_targets(config, installed(), rows, model.targets, head)
         answers = _answers(model, rows, targets.values, (clips, crops), config.data.store, device, workers, progress)
     judged = judge_predictions(answers, model.targets, [row.group for row in rows], model.model.head)
     return Evaluation(source, judged, _mistakes(answers, rows, model.targets), skipped, clips, crops)
+
+
+def _readable(
+    source: str, rows: list[Row], skip_bad: bool, workers: int | None, progress: Progress
+) -> tuple[list[Row], list[dict[str, str]]]:
+    """The rows whose videos can be read, and the others with the reasons."""
+    with progress.counting("checking videos") as told:
+        report = inspect_source(rows, workers=workers or None, progress=told)
+    if not skip_bad:
+        report.raise_for_failures()
+    bad = set(report.bad_rows())
+    reasons = {failure.path: f"{failure.stage}: {failure.reason}" for failure in report.failures}
+    skipped = [
+        {"video": str(rows[n].video), "reason": reasons.get(rows[n].video, "its segment holds no frame")}
+        for n in sorted(bad)
+    ]
+    kept = [row for number, row in enumerate(rows) if number not in bad]
+    if not kept:
+        raise RunError(f"{source}: no video of it can be read")
+    return kept, skipped
+
+
+def _of_classifier(
+    name: str,
+    source: str,
+    rows: list[Row],
+    skipped: list[dict[str, str]],
+    chosen: Mapping[str, Any],
+    progress: Progress,
+) -> Evaluation:
+    """A published classifier on the rows: which of its classes stand for theirs is in the notes."""
+    targets = targets_for("class", rows)
+    counts = targets.counts(range(len(rows)))
+    model = load_published(name, labels=targets.classes, counts=counts, registry=installed(), **chosen)
+    notes = match_notes(model.model.head.config, targets.classes, counts)
+    for note in notes:
+        progress.note(note)
+    progress.begin("evaluation", len(rows))
+    said = []
+    for row in rows:
+        said.append(model.answer(row).cpu())
+        progress.advance()
+    chances = torch.cat(said)
+    judged = judge(
+        chances.numpy(),
+        targets.values.numpy(),
+        targets.classes,
+        int(np.argmax(counts)),
+        [row.group for row in rows],
+    ).as_dict()
+    answers = Predictions(chances, targets.values, list(range(len(rows))), math.nan)
+    return Evaluation(source, judged, _mistakes(answers, rows, model.targets), skipped, notes=tuple(notes))
 
 
 def _own_rows(run: RunFolder, split: str) -> tuple[str, list[Row]]:

@@ -1,4 +1,4 @@
-"""``vidcore evaluate RUN``: what a trained model is worth."""
+"""``vidcore evaluate RUN|NAME``: what a trained model, or a published classifier, is worth."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vidcore.cli._table import echo_table
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", metavar="RUN|NAME")
 @click.option("--data", metavar="PATH|NAME", help="Other data than the run's own.")
 @click.option(
     "--split", type=click.Choice(["train", "val", "test"]), help="One split.  [default: test; other data: all]"
@@ -28,29 +28,44 @@ from vidcore.cli._table import echo_table
     show_default=True,
     help="Crops per clip along its longer side.",
 )
+@click.option("--weights", metavar="FILE|TAG", help="Of an extractor NAME: its published weights.")
+@click.option("--classes", metavar="SET|FILE", help="Of an extractor NAME: class names of the weights.")
+@click.option(
+    "--label-map",
+    type=click.Path(path_type=Path),
+    help="Of an extractor NAME: YAML, label of the data: published class, or a list of them.",
+)
 @click.option("--on-error", type=click.Choice(["stop", "skip"]), default="stop", show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--workers", type=click.IntRange(0), help="Loader processes.")
 @click.option("--json", "as_json", is_flag=True, help="Everything as JSON.")
 def evaluate(
-    run: Path,
+    run: str,
     data: str | None,
     split: str | None,
     head: str | None,
     clips: int,
     crops: str,
+    weights: str | None,
+    classes: str | None,
+    label_map: Path | None,
     on_error: str,
     device: str,
     workers: int | None,
     as_json: bool,
 ) -> None:
-    """Measure the model of RUN: accuracy with its interval and baseline, F1 per class, confusion, calibration."""
+    """Measure the model of RUN: accuracy with its interval and baseline, F1 per class, confusion, calibration.
+
+    NAME is an extractor, i3d/inception.k400: its published classifier is measured on --data without training.
+    """
     from vidcore.catalog import installed
+    from vidcore.config.classifier import names_extractor
     from vidcore.config.early import check_names
     from vidcore.training import open_run
 
     # Before torch is imported, which takes seconds.
-    open_run(run)
+    if not names_extractor(run):
+        open_run(run)
     check_names(installed(), source=data)
     from vidcore.analysis import evaluate as measure
 
@@ -65,6 +80,9 @@ def evaluate(
         device=device,
         workers=workers,
         show=not as_json,
+        weights=weights,
+        classes=classes,
+        label_map=label_map,
     )
     if as_json:
         click.echo(json.dumps(found.as_dict(), indent=2))

@@ -68,6 +68,11 @@ def _facts(spec: ComponentSpec) -> None:
             click.echo(f"  {name:<{column}}{output_in_words(spec.outputs[name])}")
         if len(names) > 8:
             click.echo(f"  all {len(names)}: {', '.join(names)}")
+        if spec.classifier:
+            click.echo(
+                f"  logits, probabilities: of the published classifier, where it is asked for; a video's answer is the "
+                f"mean of its {spec.classifier.averages}"
+            )
 
 
 def _numbers(values: tuple[float, ...]) -> str:
@@ -110,6 +115,7 @@ def _weights(spec: ExtractorSpec) -> None:
         click.echo(f"  {click.style(spec.name + '.' + weights.tag, bold=True)}")
         for label, value in (
             ("trained on", weights.trained_on),
+            ("classes", weights.classes or ("none that are known" if spec.classifier else "")),
             ("score", weights.score),
             ("licence", weights.licence),
             ("from", weights.source),
@@ -118,4 +124,7 @@ def _weights(spec: ExtractorSpec) -> None:
             if value:
                 click.echo(f"      {label:<11}{value}")
     click.echo(f"  get them: vidcore weights fetch {spec.name}.{spec.weights[0].tag}")
+    known = next((info.tag for info in spec.weights if info.classes), None)
+    if known:
+        click.echo(f"  ask their classifier: vidcore predict {spec.name}.{known} VIDEO...")
     click.echo(f"  or name a file: weights=PATH, for example vidcore.create({spec.name!r}, weights='file.safetensors')")

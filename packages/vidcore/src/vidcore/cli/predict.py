@@ -13,7 +13,9 @@ from vidcore.cli._table import echo_table
 @click.argument("run", metavar="RUN|NAME")
 @click.argument("videos", nargs=-1, required=True, metavar="VIDEO...")
 @click.option("--top-k", type=click.IntRange(1), default=5, show_default=True, help="Classes to name.")
-@click.option("--weights", metavar="FILE|TAG", help="Of an extractor NAME: its published weights, where NAME has no tag.")
+@click.option(
+    "--weights", metavar="FILE|TAG", help="Of an extractor NAME: its published weights, where NAME has no tag."
+)
 @click.option("--classes", metavar="SET|FILE", help="Class names of those weights.  [default: those of NAME]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per video and line.")

@@ -187,7 +187,7 @@ def middle_time(frames: int, like: Tensor) -> Tensor:
 
 
 def window_averages(features: Tensor, window: Sequence[int]) -> Tensor:
-    """Means of a map over every place of a window, as the heads of 3D networks pool: (B, D, T, H, W) -> (B, D, t, h, w).
+    """Means over every place of a window, as the heads of 3D networks pool: (B, D, T, H, W) -> (B, D, t, h, w).
 
     Along an axis shorter than the window the map is averaged whole.
     """

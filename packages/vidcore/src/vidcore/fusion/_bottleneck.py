@@ -97,6 +97,10 @@ class _Exchange(nn.Module):
             )
             for _ in range(streams)
         )
+        for block in self.blocks:
+            # Dropout of attention weights writes every N x N matrix to memory: of 800 tokens three times the time and
+            # twice the memory of a step. The paths behind the attention and the MLP have theirs.
+            block.self_attn.dropout = 0.0
 
     def forward(
         self, tokens: list[Tensor], shared: Tensor, padding: list[Tensor | None]

@@ -58,6 +58,7 @@ class BottleneckConfig(FusionConfig):
     pool: bool = False
     """Average every stream over space first: one token per step instead of one per cell, at a fraction of the cost."""
     dropout: float = Field(0.1, ge=0, lt=1, json_schema_extra=tunable(0.0, 0.5))
+    """Dropout of what attention and MLP add, and of the MLP's hidden units."""
 
 
 class LateConfig(FusionConfig):

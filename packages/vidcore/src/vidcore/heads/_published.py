@@ -66,7 +66,8 @@ class Published(FittedHead):
         found: Array = chances @ self._stands_for
         totals = found.sum(1, keepdims=True)
         known = self._stands_for.any(0)
-        return np.where(totals > 0, found / np.where(totals > 0, totals, 1), known / known.sum())
+        answers: Array = np.where(totals > 0, found / np.where(totals > 0, totals, 1), known / known.sum())
+        return answers
 
     def state(self) -> dict[str, Array]:
         """Nothing is fitted, so nothing is kept."""
@@ -137,5 +138,6 @@ def _title(config: PublishedConfig) -> str:
 
 
 def _softmax(logits: Array) -> Array:
-    raised: Array = np.exp(logits - logits.max(1, keepdims=True))
-    return raised / raised.sum(1, keepdims=True)
+    raised = np.exp(logits - logits.max(1, keepdims=True))
+    chances: Array = raised / raised.sum(1, keepdims=True)
+    return chances

@@ -70,7 +70,10 @@ class PublishedConfig(HeadConfig):
     """Column of the manifest that holds the labels."""
     classes: str | tuple[str, ...] = Field(
         json_schema_extra={
-            "examples": [["kick", "push", "hug", "point", "wave", "run"], ["run", "hug", "kick", "push", "wave", "point"]]
+            "examples": [
+                ["kick", "push", "hug", "point", "wave", "run"],
+                ["run", "hug", "kick", "push", "wave", "point"],
+            ]
         }
     )
     """Label set of the classifier, or its class names in order."""

@@ -116,7 +116,9 @@ class ExtractorConformance(ExtractorDeclarationConformance, ModuleConformance):
         module = self.ready(outputs=(LOGITS, PROBABILITIES, self.spec.default_output), classes=_LABEL_SET)
         added = {name: tensor for name, tensor in module.state_dict().items() if name not in plain.state_dict()}
         if not added or any(count not in tensor.shape for tensor in added.values()):
-            fail(f"asked for, the classifier adds {sorted(added)}; expected its tensors for {count} classes and no other")
+            fail(
+                f"asked for, the classifier adds {sorted(added)}; expected its tensors for {count} classes and no other"
+            )
         clip, size = self.clip_of(module, fake_video(self.shape))
         with torch.no_grad():
             maps = module(clip)

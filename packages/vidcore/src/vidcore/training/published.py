@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,9 +108,7 @@ def load_published(
     """
     given = {key: value for key, value in (("weights", weights), ("classes", classes)) if value}
     head = {"label_map": label_map} if label_map else {}
-    config = RunConfig(
-        extractors=(ExtractorChoice(name=name, options=given),), head=Choice(name=HEAD, options=head)
-    )
+    config = RunConfig(extractors=(ExtractorChoice(name=name, options=given),), head=Choice(name=HEAD, options=head))
     config = with_classifier(config, registry)
     known = tuple(labels) if labels is not None else class_names(config.head.options["classes"])
     targets = TargetInfo("class", known, tuple(counts))
@@ -126,7 +123,9 @@ class PublishedModel(TrainedModel):
     average over views, logits or probabilities, is averaged over the windows.
     """
 
-    def _answer(self, row: Row) -> Tensor:
+    @torch.inference_mode()
+    def answer(self, row: Row) -> Tensor:
+        """What the head predicts for one video, (1, classes)."""
         name = self.model.streams[0]
         extractor = self.model.extractor(name)
         clips = _windows(row, extractor.clip, frame_wise=extractor.outputs[extractor.output_names[0]].stride[0] == 1)
@@ -153,7 +152,9 @@ def _windows(row: Row, form: Any, *, frame_wise: bool) -> list[tuple[Tensor, Ten
             stride = max(1, round(form.stride_frames * rate / form.fps))
         steps = max(1, -(-len(inside) // stride))
         count = min(_MOST_CLIPS, -(-steps // length))
-        sampling = Sampling("multi_clip", frames=length if form.frames else min(length, steps), stride=stride, clips=count)
+        sampling = Sampling(
+            "multi_clip", frames=length if form.frames else min(length, steps), stride=stride, clips=count
+        )
         if frame_wise:
             sampling = Sampling("uniform", frames=min(length, steps))
         found = cut_clips(reader, [sampling], start_seconds=row.start_seconds, end_seconds=row.end_seconds)[0]

@@ -134,7 +134,6 @@ class TrainedModel:
         """
         return list(self.predict_each(videos, top_k, on_error=on_error))
 
-    @torch.inference_mode()
     def predict_each(
         self,
         videos: Video | Iterable[Video],
@@ -146,7 +145,7 @@ class TrainedModel:
         for video in [videos] if isinstance(videos, (str, os.PathLike, Row)) else videos:
             row = video if isinstance(video, Row) else Row(Path(video))
             try:
-                said = self._answer(row).cpu()
+                said = self.answer(row).cpu()
             except DecodeError as exc:
                 if on_error == "raise":
                     raise
@@ -161,7 +160,8 @@ class TrainedModel:
             }
             yield Prediction(row.video, heads=heads)
 
-    def _answer(self, row: Row) -> torch.Tensor:
+    @torch.inference_mode()
+    def answer(self, row: Row) -> torch.Tensor:
         """What the head predicts for one video, (1, ...)."""
         clip = read_clip(row, self.sampling)
         views = {name: self._fitted(clip.frames, form)[None] for name, form in self.streams.items()}
@@ -310,8 +310,8 @@ def load(
         )
     if weights or classes:
         raise RunError(f"{folder} is a run, which has its own weights and classes; leave those out")
-    path, weights = folder / "model.json", folder / "model.safetensors"
-    if not (path.is_file() and weights.is_file()):
+    path, tensors = folder / "model.json", folder / "model.safetensors"
+    if not (path.is_file() and tensors.is_file()):
         open_run(folder)
         raise RunError(f"{folder} holds no model: the run is not done\n  go on with: vidcore train --resume {folder}")
     facts: dict[str, Any] = read_json(path)
@@ -327,11 +327,11 @@ def load(
         raise UnknownNameError("\n".join([str(error), *missing])) from error
     try:
         if "whole" in facts:
-            load_tensors(model, weights, whole=_whole(folder, facts["whole"]))
+            load_tensors(model, tensors, whole=_whole(folder, facts["whole"]))
         else:
-            load_model(model, str(weights), device="cpu")
+            load_model(model, str(tensors), device="cpu")
     except (SafetensorError, RuntimeError, OSError) as exc:
-        raise RunError(f"{weights} does not fit {path}: {exc}") from exc
+        raise RunError(f"{tensors} does not fit {path}: {exc}") from exc
     return TrainedModel(model.to(chosen_device(device)).eval(), config, targets, facts)
 
 
