@@ -16,6 +16,7 @@ from torch import Tensor
 
 from vidcore.catalog import installed
 from vidcore.config import TrainConfig
+from vidcore.config.classifier import names_extractor
 from vidcore.data.datasets import open_source
 from vidcore.data.inspect import inspect_source
 from vidcore.data.manifest import Row, read_source
@@ -35,7 +36,7 @@ from vidcore.training.published import load_published
 from vidcore.training.results import answers_of_heads, judge_predictions
 from vidcore.training.run import RunFolder, open_run
 from vidcore.training.stored import storable, store_features
-from vidcore.training.trained import TrainedModel, load, names_extractor, sampling_of
+from vidcore.training.trained import TrainedModel, load, sampling_of
 from vidcore.training.trainer import Trainer
 
 MISTAKES = 20

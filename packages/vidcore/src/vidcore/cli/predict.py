@@ -37,10 +37,12 @@ def predict(
 
     A video that cannot be read gets a line on standard error, the others their answer, and the exit code is 1.
     """
+    from vidcore.config.classifier import names_extractor
     from vidcore.training import open_run
 
     # Before torch is imported, which takes seconds.
-    open_run(run)
+    if not names_extractor(run):
+        open_run(run)
     from vidcore.training import load
 
     model = load(run, weights=weights, classes=classes, device=device)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vidcore.catalog import ExtractorSpec, FusionSpec, HeadSpec, ReadoutSpec, Registry
+from vidcore.config.classifier import with_classifier
 from vidcore.config.options import component_config
 from vidcore.config.run import Choice, ExtractorChoice, RunConfig
 from vidcore.errors import ConfigError, ManifestError, RunError, WeightsError
@@ -35,6 +36,7 @@ def check_run(config: RunConfig, registry: Registry) -> None:
 
 def check_parts(config: RunConfig, registry: Registry) -> None:
     """Refuse unknown names, tags and options of all parts of a run."""
+    config = with_classifier(config, registry)
     check_extractors(config.extractors, registry)
     check_choices(FusionSpec, [config.fusion], registry)
     own = [head.readout for head in config.heads if head.readout is not None]
@@ -57,7 +59,11 @@ def check_choices(
 ) -> None:
     """Refuse components of one kind, and options, that do not exist."""
     for choice in choices:
-        component_config(registry.get(kind, choice.name), choice.options)
+        spec = registry.get(kind, choice.name)
+        if isinstance(spec, HeadSpec) and spec.published and "classes" not in choice.options:
+            # Filled in from an extractor, which is not known here.
+            continue
+        component_config(spec, choice.options)
 
 
 def check_names(

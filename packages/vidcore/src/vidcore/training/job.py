@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from vidcore.assemble import assemble, check_wiring
 from vidcore.catalog import Registry, installed
 from vidcore.config import RunConfig
+from vidcore.config.classifier import with_classifier
 from vidcore.config.early import check_parts, check_run, check_trackers
 from vidcore.errors import RunError, VidcoreError
 from vidcore.model import VideoModel
@@ -28,7 +29,6 @@ from vidcore.training.folds import cross_validate
 from vidcore.training.preparation import PreparedData, open_data, prepare_data, split_sizes, stored_data
 from vidcore.training.processes import Processes
 from vidcore.training.progress import Progress
-from vidcore.training.published import with_classifier
 from vidcore.training.run import RunFolder, create_run, open_run
 from vidcore.training.seeding import deterministic, seed_all
 from vidcore.training.session import Session

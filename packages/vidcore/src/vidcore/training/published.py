@@ -1,4 +1,4 @@
-"""Runs that read an extractor's published classifier, and the classifier alone as a model."""
+"""An extractor's published classifier as a model that answers about videos."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from vidcore.assemble import assemble
-from vidcore.catalog import ExtractorSpec, HeadSpec, Registry, class_names, label_set_of
-from vidcore.config import Choice, ExtractorChoice, RunConfig, read_yaml
+from vidcore.catalog import Registry, class_names
+from vidcore.config import Choice, ExtractorChoice, RunConfig
+from vidcore.config.classifier import with_classifier
 from vidcore.data.clips import cut_clips
 from vidcore.data.decode import VideoReader
 from vidcore.data.manifest import Row
 from vidcore.data.sampling import Sampling
-from vidcore.errors import ConfigError, WiringError
 from vidcore.features import FeatureMap
 from vidcore.heads.base import TargetInfo
 from vidcore.training.device import chosen_device
@@ -26,58 +26,6 @@ from vidcore.training.trained import TrainedModel
 HEAD = "published"
 # Windows of a video; SlowFast's test takes as many. Shorter videos are covered by fewer.
 _MOST_CLIPS = 10
-
-
-def with_classifier(config: RunConfig, registry: Registry) -> RunConfig:
-    """The configuration with what its ``published`` head needs filled in: the extractor's output, class names, the map.
-
-    Any other configuration is given back as it is.
-
-    Raises:
-        ConfigError: the extractor has no classifier or no weights, or the label map cannot be read.
-        WiringError: not one extractor, or several heads.
-    """
-    if any(_published(choice, registry) for choice in config.heads):
-        raise WiringError("a head that reads the published classifier cannot be trained beside others; use it alone")
-    if config.heads or not _published(config.head, registry):
-        return config
-    if len(config.extractors) != 1:
-        raise WiringError(
-            f"head {config.head.name!r} reads the classifier of one extractor; the run has {len(config.extractors)}"
-        )
-    choice = config.extractors[0]
-    spec, weights = _spec(choice, registry)
-    label_set = label_set_of(spec, weights, choice.options.get("classes"))
-    if not weights:
-        tag = next((info.tag for info in spec.weights if info.classes), None)
-        named = f"{spec.name}.{tag}, or " if tag else ""
-        raise ConfigError(f"head {config.head.name!r} needs published weights: name {named}a file, weights=FILE")
-    assert spec.classifier is not None  # label_set_of has seen to it
-    averages = spec.classifier.averages
-    options = {"classes": label_set, "averages": averages, **config.head.options}
-    if isinstance(options.get("label_map"), (str, Path)):
-        options["label_map"] = read_label_map(options["label_map"])
-    extractor = choice.model_copy(update={"options": {**choice.options, "outputs": [averages]}})
-    head = config.head.model_copy(update={"options": options})
-    return config.model_copy(update={"extractors": (extractor,), "head": head})
-
-
-def has_classifier(choice: ExtractorChoice, registry: Registry) -> bool:
-    """Whether the weights of an extractor have a classifier that ``with_classifier`` can read."""
-    spec, weights = _spec(choice, registry)
-    try:
-        return bool(label_set_of(spec, weights, choice.options.get("classes"))) and bool(weights)
-    except ConfigError:
-        return False
-
-
-def read_label_map(path: str | Path) -> dict[str, Any]:
-    """A YAML or JSON file: label of the data -> published class, or a list of them.
-
-    Raises:
-        ConfigError: the file is no such mapping.
-    """
-    return {str(label): names for label, names in read_yaml(Path(path)).items()}
 
 
 def load_published(
@@ -159,15 +107,3 @@ def _windows(row: Row, form: Any, *, frame_wise: bool) -> list[tuple[Tensor, Ten
             sampling = Sampling("uniform", frames=min(length, steps))
         found = cut_clips(reader, [sampling], start_seconds=row.start_seconds, end_seconds=row.end_seconds)[0]
     return [(clip.frames[: int(clip.mask.sum())], clip.mask) for clip in found]
-
-
-def _published(choice: Choice, registry: Registry) -> bool:
-    return registry.get(HeadSpec, choice.name).published
-
-
-def _spec(choice: ExtractorChoice, registry: Registry) -> tuple[ExtractorSpec, str | None]:
-    entry, tag = registry.find("extractor", choice.name)
-    spec = entry.spec
-    if not isinstance(spec, ExtractorSpec):
-        raise ConfigError(f"{choice.name!r} is no extractor")
-    return spec, choice.options.get("weights") or tag

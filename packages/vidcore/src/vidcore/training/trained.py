@@ -17,10 +17,11 @@ from safetensors.torch import load_file, load_model, save_file, save_model
 from vidcore.assemble import assemble
 from vidcore.catalog import ClipFormat, Registry, installed
 from vidcore.config import RunConfig, run_config
+from vidcore.config.classifier import names_extractor
 from vidcore.data.clips import read_clip
 from vidcore.data.manifest import Row
 from vidcore.data.sampling import Sampling
-from vidcore.errors import DecodeError, RunError, UnknownNameError
+from vidcore.errors import DecodeError, RunError
 from vidcore.heads.base import TargetInfo
 from vidcore.heads.several import shares
 from vidcore.model import VideoModel
@@ -333,17 +334,6 @@ def load(
     except (SafetensorError, RuntimeError, OSError) as exc:
         raise RunError(f"{tensors} does not fit {path}: {exc}") from exc
     return TrainedModel(model.to(chosen_device(device)).eval(), config, targets, facts)
-
-
-def names_extractor(run: str | os.PathLike[str], registry: Registry | None = None) -> bool:
-    """Whether this is an extractor's name rather than a folder."""
-    if Path(run).exists():
-        return False
-    try:
-        (registry or installed()).find("extractor", str(run))
-    except UnknownNameError:
-        return False
-    return True
 
 
 def _whole(folder: Path, where: str) -> Path:

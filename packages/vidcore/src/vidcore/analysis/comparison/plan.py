@@ -13,10 +13,10 @@ from pydantic import ValidationError
 from vidcore.analysis.comparison.cells import Cell, Combination
 from vidcore.catalog import ExtractorSpec, HeadSpec, Registry
 from vidcore.config import Choice, ExtractorChoice, RunConfig, build_run_config, read_yaml
+from vidcore.config.classifier import has_classifier
 from vidcore.config.messages import explain
 from vidcore.errors import ConfigError
 from vidcore.training.device import chosen_precision
-from vidcore.training.published import has_classifier
 
 FOLDS = 5
 _PARTS = ("extractors", "fusion", "readout", "head", "out", "name")

@@ -14,13 +14,13 @@ from vidcore.analysis.comparison.folder import Base, ComparisonFolder
 from vidcore.analysis.comparison.ground import Ground
 from vidcore.catalog import Registry
 from vidcore.config import RunConfig
+from vidcore.config.classifier import with_classifier
 from vidcore.errors import VidcoreError
 from vidcore.training.device import chosen_device
 from vidcore.training.environment import changes, describe_environment
 from vidcore.training.files import read_json
 from vidcore.training.interruption import RunInterruptedError
 from vidcore.training.job import resume
-from vidcore.training.published import with_classifier
 from vidcore.training.run import RunFolder
 
 Told = Callable[[str], None]
