@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import vidcore
 from pytorchvideo.models import hub
 from pytorchvideo.models.hub.resnet import checkpoint_paths
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from vidcore import create
 from vidcore.data.decode import VideoReader
+from vidcore.data.manifest import Row
 from vidcore.testing import fill_published, golden_clip, relative_error
 from vidcore.weights import load_weights
 from vidplug_i3d.inception import InceptionI3D
@@ -69,6 +71,10 @@ def test_published_resnet_file_gives_the_published_logits(tmp_path) -> None:
         logits = reference.blocks[6].proj(extractor(clip)["res5"].data.mean((2, 3, 4)))
     assert expected.std() > 1e-4
     assert (logits - expected).norm() / expected.norm() < 1e-5
+    whole = create("i3d/r50_8x8", outputs=("logits",), weights=str(tmp_path / "I3D_8x8_R50.pyth"))
+    assert whole.weights_report.missing == whole.weights_report.left_over == ()
+    with torch.no_grad():
+        assert relative_error(whole(clip)["logits"].data.flatten(1), expected) < 1e-5
 
 
 def test_published_inception_file_gives_the_goldens(tmp_path) -> None:
@@ -85,6 +91,10 @@ def test_published_inception_file_gives_the_goldens(tmp_path) -> None:
         fmap = extractor(golden_clip(seed=0, frames=24, size=224))["Mixed_5c"]
     assert relative_error(fmap.data.mean((3, 4)), golden["grid_mean"]) < 1e-4
     assert relative_error(fmap.data[:, ::16], golden["grid_corner"]) < 1e-4
+    whole = create("i3d/inception", outputs=("logits",), weights=str(tmp_path / "rgb_imagenet.pt"))
+    with torch.no_grad():
+        logits = whole(golden_clip(seed=0, frames=24, size=224))["logits"].data
+    assert relative_error(logits.reshape(golden["logits"].shape), golden["logits"]) < 1e-4
 
 
 def video_frames(path: Path, count: int) -> Tensor:
@@ -112,3 +122,15 @@ def test_real_weights_recognise_a_real_clip(shared_data: Path, video: str, expec
     probability, index = logits.softmax(1)[0].max(0)
     assert labels[index] == expected
     assert probability > 0.9
+
+
+def test_the_published_classifier_names_known_clips(shared_data: Path) -> None:
+    weights = shared_data / "weights" / "i3d_rgb_kinetics400.safetensors"
+    clips = [shared_data / "clips" / name for name in ("v_GGSY1Qvo990.mp4", "demo.mp4", "mmtest.avi")]
+    if not all(path.is_file() for path in (weights, *clips)):
+        pytest.skip("the shared data folder has not all of the weights and clips")
+    model = vidcore.load("i3d/inception", weights=str(weights), device="cpu")
+    assert list(model.classes) == (weights.parent / "kinetics400_label_map.txt").read_text().splitlines()
+    # Short segments, so that the test does not read whole videos.
+    rows = [Row(path, start_seconds=1.0, end_seconds=3.0) for path in clips]
+    assert [said.label for said in model.predict(rows)] == ["clean and jerk", "arm wrestling", "filling eyebrows"]

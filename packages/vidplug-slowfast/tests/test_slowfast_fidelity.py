@@ -114,17 +114,23 @@ def test_published_file_gives_the_published_logits(name: str, tmp_path) -> None:
         logits = reference.blocks[-1].proj(fmap.data.mean((2, 3, 4)))
     assert expected.std() > 1e-4
     assert (logits - expected).norm() / expected.norm() < 1e-5
+    whole = create(name, outputs=("logits",), weights=str(tmp_path / "published.pyth"))
+    assert whole.weights_report.missing == whole.weights_report.left_over == ()
+    with torch.no_grad():
+        assert (whole(clip)["logits"].data.flatten(1) - expected).norm() / expected.norm() < 1e-5
 
 
 def test_published_evaluation_crop_has_several_windows_of_the_published_pool() -> None:
     """At 256 pixels the published head averages over 2x2 windows of 7x7: the same on our maps."""
     reference = lively(hub.slow_r50())
-    extractor = create("slow/r50_8x8", outputs=("res5",))
-    extractor.load_state_dict(extractor.convert(reference.state_dict()), strict=False)
+    extractor = create("slow/r50_8x8", outputs=("res5", "logits"), classes="kinetics400")
+    extractor.load_state_dict(extractor.convert(reference.state_dict()))
     clip = torch.randn(1, 3, 8, 256, 256, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        res5 = extractor(clip)["res5"].data
+        maps = extractor(clip)
+        res5 = maps["res5"].data
         assert tuple(res5.shape) == (1, 2048, 8, 8, 8)
         logits = reference.blocks[-1](res5)
         expected = reference(clip)
     assert torch.allclose(logits, expected, rtol=1e-5, atol=1e-6)
+    assert torch.allclose(maps["logits"].data.flatten(1), expected, rtol=1e-4, atol=1e-5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import TimesformerConfig, TimesformerModel
+from transformers import TimesformerConfig, TimesformerForVideoClassification, TimesformerModel
 from vidcore import create
 from vidplug_timesformer.variants import VARIANTS
 
@@ -53,6 +53,33 @@ def test_every_output_equals_the_library_s_own_forward():
     assert (maps["cls"].data.flatten(1) - own.last_hidden_state[:, 0]).abs().max() < 1e-6
     assert maps["cls"].times.tolist() == [1.5]
     assert maps["features"].times.tolist() == [0, 1, 2, 3]
+
+
+def test_logits_are_the_library_s_own():
+    extractor = randomised(outputs=("logits", "cls"), classes="kinetics600")
+    config = TimesformerConfig(
+        image_size=64,
+        num_frames=4,
+        hidden_size=48,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        intermediate_size=192,
+        num_labels=600,
+    )
+    model = TimesformerForVideoClassification(config).eval()
+    # The same tensors come back from the published names.
+    published = {
+        name if name.startswith("classifier.") else f"timesformer.{name}": value
+        for name, value in extractor.network.state_dict().items()
+    }
+    model.load_state_dict(published)
+    assert extractor.convert(published).keys() == extractor.state_dict().keys()
+    clip = extractor.preprocess(video())
+    with torch.no_grad():
+        expected = model(clip.transpose(1, 2)).logits
+        logits = extractor(clip)["logits"].data.flatten(1)
+    assert logits.shape == (2, 600)
+    assert (logits - expected).abs().max() < 1e-5 * expected.abs().max()
 
 
 @pytest.mark.parametrize(("step", "row", "column"), [(3, 0, 2), (1, 3, 1), (0, 1, 2)])

@@ -55,6 +55,31 @@ def test_every_output_equals_timm_s_own_forward(name):
 
 
 @pytest.mark.parametrize("name", TINY)
+def test_logits_are_those_of_timm_s_own_classifier_frame_by_frame(name):
+    torch.manual_seed(0)
+    extractor = create(f"timm/{name}", outputs=("logits", "probabilities"), classes="imagenet1k")
+    architecture, options = TINY[name]
+    network = timm.create_model(architecture, num_classes=1000, **options).eval()
+    network.load_state_dict(extractor.network.state_dict())
+    clip = extractor.preprocess(video())
+    with torch.no_grad():
+        maps = extractor(clip)
+        expected = torch.stack([network(clip[:, :, step]) for step in range(2)], 2)
+    assert maps["logits"].data.shape == (2, 1000, 2, 1, 1)
+    assert (maps["logits"].data[..., 0, 0] - expected).abs().max() < 1e-5 * expected.abs().max()
+    assert torch.allclose(maps["probabilities"].data[..., 0, 0], expected.softmax(1), atol=1e-6)
+
+
+def test_every_classifier_of_imagenet_1k_is_declared_and_no_other():
+    unlabelled = {"timm:resmlp_12_224.fb_dino", "timm:resmlp_24_224.fb_dino"}
+    for entry in installed().entries("extractor"):
+        for weights in entry.spec.weights if entry.spec.family == "timm" else ():
+            classes = timm.models.get_pretrained_cfg(weights.source.removeprefix("timm:")).num_classes
+            own = classes == 1000 and weights.source not in unlabelled
+            assert weights.classes == ("imagenet1k" if own else ""), weights.source
+
+
+@pytest.mark.parametrize("name", TINY)
 def test_a_place_that_changes_is_found_at_its_own_step_row_and_column(name):
     torch.manual_seed(0)
     extractor = create(f"timm/{name}", outputs=("features",))

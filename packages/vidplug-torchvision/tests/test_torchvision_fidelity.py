@@ -64,6 +64,17 @@ def test_features_are_what_the_published_classifier_reads(name, frames, size):
         logits = (whole.fc if variant.family == "resnet" else whole.head)(data.mean((2, 3, 4)))
         expected = whole(clip)
     assert torch.linalg.vector_norm(logits - expected) <= 1e-5 * torch.linalg.vector_norm(expected)
+    assert_classified(name, whole, clip, expected)
+
+
+def assert_classified(name, whole, clip, expected):
+    extractor = create(name, outputs=("logits", "probabilities"), classes="kinetics400")
+    extractor.load_state_dict(extractor.convert(whole.state_dict()))
+    with torch.no_grad():
+        maps = extractor(clip)
+    for values, wanted in ((maps["logits"], expected), (maps["probabilities"], expected.softmax(1))):
+        got = values.data.flatten(1)
+        assert torch.linalg.vector_norm(got - wanted) <= 1e-5 * torch.linalg.vector_norm(wanted)
 
 
 def test_s3d_features_are_what_its_classifier_reads():
@@ -77,6 +88,7 @@ def test_s3d_features_are_what_its_classifier_reads():
         logits = whole.classifier(whole.avgpool(data)).mean((2, 3, 4))
         expected = whole(clip)
     assert torch.linalg.vector_norm(logits - expected) <= 1e-5 * torch.linalg.vector_norm(expected)
+    assert_classified("torchvision/s3d", whole, clip, expected)
 
 
 @pytest.mark.parametrize("name", ["torchvision/r3d_18_test", "torchvision/s3d_test", "torchvision/mvit_v2_s_test"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import VideoMAEConfig, VideoMAEModel
+from transformers import VideoMAEConfig, VideoMAEForVideoClassification, VideoMAEModel
 from vidcore import create
 from vidplug_videomae.variants import VARIANTS
 
@@ -118,3 +118,37 @@ def test_a_video_of_any_length_gives_one_vector_per_frame(frames):
         got = extractor.extract(video(frames, 50, 90))
     assert got.shape == (2, frames, 48)
     assert got.isfinite().all()
+
+
+def test_logits_are_the_library_s_own():
+    extractor = randomised(outputs=("logits",), classes="ssv2")
+    config = VideoMAEConfig(
+        image_size=64,
+        hidden_size=48,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        intermediate_size=192,
+        layer_norm_eps=1e-6,
+        use_mean_pooling=True,
+        num_labels=174,
+    )
+    model = VideoMAEForVideoClassification(config).eval()
+    # The classification model's own norm behind the mean has a fixed epsilon.
+    model.fc_norm.eps = 1e-6
+    published = {}
+    for name, value in extractor.network.state_dict().items():
+        name = name.replace("layernorm.", "fc_norm.") if name.startswith("layernorm.") else name
+        published[name if name.startswith(("classifier.", "fc_norm.")) else f"videomae.{name}"] = value
+    result = model.load_state_dict(published, strict=False)
+    assert result.unexpected_keys == []
+    with torch.no_grad():
+        for name in result.missing_keys:
+            assert name.endswith("attention.key.bias")
+            model.get_parameter(name).zero_()
+    assert extractor.convert(published).keys() == extractor.state_dict().keys()
+    clip = extractor.preprocess(video())
+    with torch.no_grad():
+        expected = model(clip.transpose(1, 2)).logits
+        logits = extractor(clip)["logits"].data.flatten(1)
+    assert logits.shape == (2, 174)
+    assert (logits - expected).abs().max() < 1e-5 * expected.abs().max()

@@ -92,11 +92,14 @@ def stages(reference: nn.Module, clip: Tensor) -> Tensor:
 def test_head_at_published_crops_and_longer_clips(name: str, frames: int, size: int) -> None:
     """Training crop: one pooling window. Evaluation crop or a longer clip: the mean logit over windows."""
     reference = lively(published(name))
-    extractor = create(name)
-    extractor.load_state_dict(extractor.convert(reference.state_dict()), strict=False)
-    reference.blocks[5].activation = None
+    extractor = create(name, outputs=("projected", "logits", "probabilities"), classes="kinetics400")
+    extractor.load_state_dict(extractor.convert(reference.state_dict()))
     clip = random_clip(frames, size)
     with torch.no_grad():
+        # The published head averages the softmaxes of its windows.
+        assert difference(extractor(clip)["probabilities"].data.flatten(1), reference(clip)) < 1e-5
+        reference.blocks[5].activation = None
         expected = reference(clip)
+        assert difference(extractor(clip)["logits"].data.flatten(1), expected) < 1e-5
         logits = reference.blocks[5].proj(extractor(clip)["projected"].data.flatten(1))
     assert difference(logits, expected) < 1e-5

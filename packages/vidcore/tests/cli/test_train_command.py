@@ -43,12 +43,22 @@ def test_train_prints_what_it_does_and_where_it_is(call, brightness, tmp_path):
     lines = out.splitlines()
     assert any(line.startswith("extractor  basic/patch_transformer: ") and "weights random" in line for line in lines)
     assert any("of 36 clips" in line or "24 train" in line or " train, " in line for line in lines)
-    assert any(line.startswith("epoch 1/1  train loss ") and "(best so far)" in line for line in lines)
+    # Epochs are in the log and in metrics.csv; here with -v only.
+    assert not any(line.startswith("epoch ") for line in lines)
+    assert "epoch 1/1  train loss " in (tmp_path / "r" / "log.txt").read_text()
     assert "95 % interval" in out and "majority class 0.3333" in out
     assert "before training: random" in out
     assert f"run     {tmp_path / 'r'}" in lines
     assert f"report  {tmp_path / 'r' / 'report.html'}" in lines
     assert (tmp_path / "r" / "report.html").is_file()
+
+
+def test_verbose_prints_every_epoch(call, brightness, tmp_path):
+    code, out, _ = call(
+        "train", "-v", "--extractor", "basic/patch_transformer", "--data", brightness, "--out", tmp_path, *TINY
+    )
+    assert code == 0
+    assert any(line.startswith("epoch 1/1  train loss ") and "(best so far)" in line for line in out.splitlines())
 
 
 def test_the_option_and_the_key_are_the_same(call, brightness, tmp_path):
@@ -104,7 +114,7 @@ def test_ctrl_c_exits_with_130_and_says_how_to_go_on(call, tiny_config, monkeypa
     root = config.out / "tiny"
     assert code == 130
     assert f"go on with: vidcore train --resume {root}" in err
-    code, out, _ = call("train", "--resume", root)
+    code, out, _ = call("train", "--resume", root, "-v")
     assert code == 0
     assert "1 done before" in out
     assert (root / "report.html").is_file()

@@ -54,7 +54,7 @@ class _SeveralValues(click.Command):
 @click.option("--out", type=click.Path(path_type=Path), help="The comparison's folder.  [default: comparisons/DATA]")
 @click.option("--on-error", type=click.Choice(["stop", "skip"]), help="What to do about videos that cannot be read.")
 @click.option("--wide", is_flag=True, help="All columns, however long the lines get.")
-@click.option("--verbose", is_flag=True, help="Everything that each single training prints.")
+@click.option("-v", "--verbose", is_flag=True, help="Everything that each single training prints.")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.pass_context
 def compare(

@@ -48,6 +48,7 @@ from vidcore.cli._names import ComponentName
 @click.option("--time-budget", metavar="TIME", help="Stop after 2h, 90m, 1h30m with the best model so far.")
 @click.option("--resume", "run", type=click.Path(path_type=Path), help="Go on with a run that was stopped.")
 @click.option("--force", is_flag=True, help="With --resume: although data or versions changed.")
+@click.option("-v", "--verbose", is_flag=True, help="One line per epoch as well; metrics.csv has them in any case.")
 @click.option("--on-error", type=click.Choice(["stop", "skip"]), help="What to do about videos that cannot be read.")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 def train(
@@ -64,6 +65,7 @@ def train(
     time_budget: str | None,
     run: Path | None,
     force: bool,
+    verbose: bool,
     on_error: str | None,
     overrides: tuple[str, ...],
 ) -> None:
@@ -79,9 +81,10 @@ def train(
     if run is not None:
         if choices or file or overrides or grid:
             raise click.UsageError(
-                "--resume goes on with the run's own configuration: give no other option but --force and --time-budget"
+                "--resume goes on with the run's own configuration: give no other option but --force, --time-budget "
+                "and --verbose"
             )
-        _resume(run, force, time_budget)
+        _resume(run, force, time_budget, verbose)
         return
     if force:
         raise click.UsageError("--force belongs to --resume")
@@ -98,7 +101,7 @@ def train(
     check_run(config, installed())
     from vidcore.training import train as start
 
-    _carry_out(lambda: start(config, show=True))
+    _carry_out(lambda: start(config, show=True, verbose=verbose))
 
 
 def run_choices(
@@ -126,7 +129,7 @@ def run_choices(
     return chosen
 
 
-def _resume(run: Path, force: bool, time_budget: str | None) -> None:
+def _resume(run: Path, force: bool, time_budget: str | None, verbose: bool) -> None:
     from vidcore.config.durations import seconds
 
     try:
@@ -135,7 +138,7 @@ def _resume(run: Path, force: bool, time_budget: str | None) -> None:
         raise click.BadParameter(str(exc), param_hint="--time-budget") from exc
     from vidcore.training import resume
 
-    _carry_out(lambda: resume(run, force=force, time_budget=budget, show=True))
+    _carry_out(lambda: resume(run, force=force, time_budget=budget, show=True, verbose=verbose))
 
 
 def _carry_out(start: Callable[[], Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -100,7 +101,8 @@ class _Exchange(nn.Module):
         for block in self.blocks:
             # Dropout of attention weights writes every N x N matrix to memory: of 800 tokens three times the time and
             # twice the memory of a step. The paths behind the attention and the MLP have theirs.
-            block.self_attn.dropout = 0.0
+            attention: Any = block.self_attn
+            attention.dropout = 0.0
 
     def forward(
         self, tokens: list[Tensor], shared: Tensor, padding: list[Tensor | None]

@@ -66,20 +66,22 @@ class Bar:
 
 
 class Lines:
-    """A line every quarter of a minute."""
+    """Lines that stay; with ``verbose`` also one a phase, and one every quarter of a minute."""
 
-    def __init__(self) -> None:
+    def __init__(self, verbose: bool = False) -> None:
+        self._verbose = verbose
         self._phase, self._printed = "", 0.0
 
     def begin(self, phase: str, total: int, done: int) -> None:
         """Name the phase."""
         self._phase, self._printed = phase, time.monotonic()
         after = f", {done} done before" if done else ""
-        self.line(f"{phase}: {total} steps{after}")
+        if self._verbose:
+            self.line(f"{phase}: {total} steps{after}")
 
     def advance(self, facts: Mapping[str, Any]) -> None:
         """Print now and then."""
-        if time.monotonic() - self._printed >= _LINE_SECONDS:
+        if self._verbose and time.monotonic() - self._printed >= _LINE_SECONDS:
             self._printed = time.monotonic()
             self.line(f"{self._phase}: {facts['step']}/{facts['total']}  {in_words(facts)}")
 
@@ -93,8 +95,10 @@ class Lines:
 
 
 def in_words(facts: Mapping[str, Any]) -> str:
-    """``31.2 clips/s  loss 0.42  ETA 1:05``."""
+    """``epoch 3/10  31.2 clips/s  loss 0.42  ETA 1:05``."""
     parts = []
+    if facts.get("epoch"):
+        parts.append(f"epoch {facts['epoch']}/{facts['epochs']}" if facts.get("epochs") else f"epoch {facts['epoch']}")
     if facts.get("clips_per_second"):
         parts.append(f"{facts['clips_per_second']:.1f} clips/s")
     elif facts.get("rate"):

@@ -110,7 +110,7 @@ def _train_fold(
     folder.root.mkdir(parents=True, exist_ok=True)
     folds = len(session.data.folds)
     session.progress.tell(fold=number, folds=folds)
-    session.progress.note(f"fold {number} of {folds}: {len(train)} train, {len(splits.val)} val, {len(test)} test")
+    session.progress.detail(f"fold {number} of {folds}: {len(train)} train, {len(splits.val)} val, {len(test)} test")
     steps = config.epochs * math.ceil(len(train) / config.batch_size)
     later = steps * (folds - number + config.refit)
     trainer = session.trainer(checkpoints=Checkpoints(folder.checkpoints), fold=number, later=later)

@@ -42,13 +42,19 @@ T = TypeVar("T")
 
 
 def train(
-    config: RunConfig, *, show: bool = False, callbacks: Sequence[Callback] = (), registry: Registry | None = None
+    config: RunConfig,
+    *,
+    show: bool = False,
+    verbose: bool = False,
+    callbacks: Sequence[Callback] = (),
+    registry: Registry | None = None,
 ) -> RunFolder:
     """Train what ``config`` describes and test it; everything is left in a new run folder.
 
     Args:
         config: the run; fields left open are chosen and written to the folder's ``config.yaml``.
-        show: print a header, progress and one line per epoch.
+        show: print a header, progress and results.
+        verbose: also one line per epoch.
         callbacks: your own code.
         registry: components; by default those installed.
 
@@ -84,7 +90,7 @@ def train(
     check_fitted(model, chosen)
     check_grid(chosen, model, data)
     run = _by_first(processes, make)
-    return _carry_out(run, chosen, data, model, registry, fabric, deadline, show, callbacks)
+    return _carry_out(run, chosen, data, model, registry, fabric, deadline, show, verbose, callbacks)
 
 
 def resume(
@@ -92,6 +98,7 @@ def resume(
     *,
     force: bool = False,
     show: bool = False,
+    verbose: bool = False,
     time_budget: float | None = None,
     callbacks: Sequence[Callback] = (),
     registry: Registry | None = None,
@@ -102,6 +109,7 @@ def resume(
         folder: the run folder.
         force: go on although data, plugins or torch changed; the change is written to the log.
         show: as ``train``.
+        verbose: as ``train``.
         time_budget: seconds of this sitting; by default that of the run.
         callbacks: as ``train``.
         registry: as ``train``.
@@ -129,7 +137,7 @@ def resume(
     # A comparison prepares its runs by itself.
     check_fitted(model, config)
     check_grid(config, model, data)
-    return _carry_out(run, config, data, model, registry, fabric, deadline, show, callbacks, changed)
+    return _carry_out(run, config, data, model, registry, fabric, deadline, show, verbose, callbacks, changed)
 
 
 def _data_of(
@@ -209,11 +217,12 @@ def _carry_out(
     fabric: Launched,
     deadline: Deadline,
     show: bool,
+    verbose: bool,
     callbacks: Sequence[Callback],
     changed: list[str] | None = None,
 ) -> RunFolder:
     first = Processes(fabric).first
-    told = Progress(run.progress, show=show, log=run.log) if first else Progress()
+    told = Progress(run.progress, show=show, log=run.log, verbose=verbose) if first else Progress()
     with told as progress, last_words(run, progress), deterministic(config.train.deterministic):
         if first and not changed and not run.environment.exists():
             write_json(run.environment, describe_environment(config, registry, fabric.device))

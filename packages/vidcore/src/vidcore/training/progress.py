@@ -32,12 +32,16 @@ class Progress:
         file: ``progress.json`` to keep up to date; ``None``: none.
         show: print to the terminal: a bar, or plain lines where the output is no terminal.
         log: ``log.txt`` to append notes to.
+        verbose: also print details, one line an epoch among them; where the output is no terminal, steps now and then.
     """
 
-    def __init__(self, file: Path | None = None, *, show: bool = False, log: Path | None = None) -> None:
+    def __init__(
+        self, file: Path | None = None, *, show: bool = False, log: Path | None = None, verbose: bool = False
+    ) -> None:
         self._file = file
         self._log = log
-        self._display: Display | None = (Bar() if sys.stdout.isatty() else Lines()) if show else None
+        self._display: Display | None = (Bar() if sys.stdout.isatty() else Lines(verbose)) if show else None
+        self._verbose = verbose
         self._facts: dict[str, Any] = {"state": "running", "phase": "starting", "step": 0, "total": 0}
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -137,6 +141,18 @@ class Progress:
         if self._display is not None:
             self._display.line(text)
         self.log(text)
+
+    def detail(self, text: str) -> None:
+        """A line for the log, and for the terminal of a person who asked for all of them."""
+        if self._display is not None and self._verbose:
+            self._display.line(text)
+        self.log(text)
+
+    @property
+    def eta_seconds(self) -> float | None:
+        """Time that the phase and those that follow it will take, as far as is known."""
+        found: float | None = self._facts.get("eta_seconds")
+        return found
 
     def log(self, text: str) -> None:
         """A line for the log only."""

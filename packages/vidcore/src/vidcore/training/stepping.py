@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from vidcore.errors import TrainingError
 from vidcore.model import VideoModel
 from vidcore.training.batches import Batch
 from vidcore.training.device import precision_of
-from vidcore.training.memory import is_out_of_memory, too_little_memory
+from vidcore.training.memory import give_back_memory, is_out_of_memory, too_little_memory
 from vidcore.training.one_device import OneDevice
 from vidcore.training.processes import Processes
 from vidcore.training.slicing import recut
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 # Before a first step each process tries it alone: the second one also holds the optimiser's state.
 _REHEARSED = 2
+# Freed memory is given back so often: rarely enough to cost nothing.
+_TRIM_SECONDS = 5.0
 
 
 class NotFiniteError(TrainingError):
@@ -55,6 +58,7 @@ class Stepper:
     _taken: int = 0
     _statistics: list[Tensor] | None = None
     _direct: bool = False
+    _trimmed: float = 0.0
 
     def __post_init__(self) -> None:
         # Fabric's wrappers take a tenth of the time of a small head's step, and one device needs none of them.
@@ -93,6 +97,9 @@ class Stepper:
         self._update()
         self.started = None
         self._taken += 1
+        if time.monotonic() - self._trimmed >= _TRIM_SECONDS:
+            give_back_memory()
+            self._trimmed = time.monotonic()
         return loss
 
     def outputs(self, batch: Batch) -> tuple[dict[str, Tensor], Batch]:

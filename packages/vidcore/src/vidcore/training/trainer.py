@@ -178,6 +178,11 @@ class Trainer:
         self._tell_epoch(row)
         return self.state
 
+    @property
+    def remaining_seconds(self) -> float | None:
+        """Time that the rest of the run will take at the pace so far; ``None`` before the first step."""
+        return self._progress.eta_seconds
+
     def stop(self) -> None:
         """End the training after the epoch that is running; the best epoch so far is what it leaves."""
         self._asked_to_stop = True
@@ -285,7 +290,7 @@ class Trainer:
                 tracker.epoch(self.state.history)
             for callback in self._callbacks:
                 callback.on_epoch(self, row)
-        self._progress.note(self.state.last_epoch_in_words(self.epochs))
+        self._progress.detail(self.state.last_epoch_in_words(self.epochs))
 
     def _maps(self, batch: Batch) -> Mapping[str, FeatureMap]:
         """The streams' maps of a batch of clips or of features, on the device."""

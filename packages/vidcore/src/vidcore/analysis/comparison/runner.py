@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import shutil
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -16,6 +17,7 @@ from vidcore.catalog import Registry
 from vidcore.config import RunConfig
 from vidcore.config.classifier import with_classifier
 from vidcore.errors import VidcoreError
+from vidcore.training.callbacks import Callback
 from vidcore.training.device import chosen_device
 from vidcore.training.environment import changes, describe_environment
 from vidcore.training.files import read_json
@@ -23,7 +25,12 @@ from vidcore.training.interruption import RunInterruptedError
 from vidcore.training.job import resume
 from vidcore.training.run import RunFolder
 
+if TYPE_CHECKING:
+    from vidcore.training.trainer import Trainer
+
 Told = Callable[[str], None]
+# An estimate is made of so many steps, and given from so many seconds on.
+_STEPS_TIMED, _LONG_SECONDS = 3, 120.0
 
 
 def run_cells(
@@ -49,10 +56,32 @@ def run_cells(
     for number, cell in enumerate(todo, 1):
         told(f"[{number}/{len(todo)}] {cell.title}")
         folder.write_record(cell)
-        error = _attempt(folder.run(cell), cell_config(folder, base, cell, registry), ground, registry, show)
+        error = _attempt(folder.run(cell), cell_config(folder, base, cell, registry), ground, registry, show, told)
         if error is not None:
             folder.write_record(cell, error)
             told(f"  failed: {error.splitlines()[0]}")
+        elif folder.state(cell) == "done":
+            told(f"  {_result(folder.run(cell))}")
+
+
+class _Estimate(Callback):
+    """Says how long a row will take, after a few of its steps, where that is long."""
+
+    def __init__(self, told: Told) -> None:
+        self._told = told
+        self._steps = 0
+
+    def on_step(self, trainer: Trainer, numbers: Mapping[str, float]) -> None:
+        """After the steps that warm up and the one that is measured."""
+        self._steps += 1
+        left = trainer.remaining_seconds
+        if self._steps == _STEPS_TIMED and left is not None and left >= _LONG_SECONDS:
+            self._told(f"  about {left / 60:.0f} min for this row")
+
+
+def _result(run: RunFolder) -> str:
+    scores = run.read_results()["test"]["scores"]
+    return ", ".join(f"{name.replace('_', ' ')} {score['value']:.3f}" for name, score in list(scores.items())[:2])
 
 
 def crashed(folder: ComparisonFolder, cell: Cell) -> bool:
@@ -70,10 +99,12 @@ def cell_config(folder: ComparisonFolder, base: Base, cell: Cell, registry: Regi
     return with_classifier(config, registry)
 
 
-def _attempt(run: RunFolder, config: RunConfig, ground: Ground, registry: Registry, show: bool) -> str | None:
+def _attempt(
+    run: RunFolder, config: RunConfig, ground: Ground, registry: Registry, show: bool, told: Told
+) -> str | None:
     """Why the attempt failed, ``None`` where it did not."""
     try:
-        _start(run, config, ground, registry, show)
+        _start(run, config, ground, registry, show, told)
     except (RunInterruptedError, KeyboardInterrupt) as exc:
         raise RunInterruptedError(
             f"stopped in {run.root.name}; nothing that was done is lost\n"
@@ -91,13 +122,13 @@ def _attempt(run: RunFolder, config: RunConfig, ground: Ground, registry: Regist
     return None
 
 
-def _start(run: RunFolder, config: RunConfig, ground: Ground, registry: Registry, show: bool) -> None:
+def _start(run: RunFolder, config: RunConfig, ground: Ground, registry: Registry, show: bool, told: Told) -> None:
     if run.root.exists() and not _can_go_on(run, config, registry):
         # An attempt that did not get as far as a step, or one by other versions: nothing in it can be used.
         shutil.rmtree(run.root)
     if not run.root.exists():
         ground.begin(config)
-    resume(run.root, show=show, registry=registry)
+    resume(run.root, show=show, verbose=show, callbacks=[_Estimate(told)], registry=registry)
 
 
 def _can_go_on(run: RunFolder, config: RunConfig, registry: Registry) -> bool:
