@@ -159,6 +159,18 @@ def test_the_hub_s_file_loads_as_it_is(tmp_path, classifier, names, file):
         assert torch.allclose(logits, classifier(clip.transpose(1, 2)).logits, atol=1e-5)
 
 
+def test_logits_are_those_of_the_published_classifier(tmp_path, classifier):
+    (tmp_path / "names.txt").write_text("a\nb\nc\nd\ne\n")
+    torch.save(hub_names(classifier.state_dict()), tmp_path / "pytorch_model.bin")
+    asked = {"weights": str(tmp_path / "pytorch_model.bin"), "classes": str(tmp_path / "names.txt")}
+    extractor = create(TEST, outputs=("logits",), **asked)
+    assert extractor.weights_report.missing == extractor.weights_report.left_over == ()
+    clip = torch.randn(2, 3, 8, 64, 64)
+    with torch.no_grad():
+        expected = classifier(clip.transpose(1, 2)).logits
+        assert torch.allclose(extractor(clip)["logits"].data.flatten(1), expected, atol=1e-5)
+
+
 def test_a_position_table_of_longer_clips_is_cut_to_fit_in_time(tmp_path, classifier):
     state = hub_names(classifier.state_dict())
     name = "vivit.embeddings.position_embeddings"

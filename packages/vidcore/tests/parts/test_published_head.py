@@ -48,7 +48,7 @@ def test_a_file_of_names_and_what_is_refused(tmp_path):
     path.write_text("kick\nkick\n")
     with pytest.raises(ConfigError, match="'kick' is there twice"):
         class_names(str(path))
-    with pytest.raises(ConfigError, match="no label set 'kinetics4000'.*\n.*imagenet1k, kinetics400"):
+    with pytest.raises(ConfigError, match=r"no label set 'kinetics4000'.*\n.*imagenet1k, kinetics400"):
         class_names("kinetics4000")
 
 
@@ -56,7 +56,7 @@ def test_weights_without_a_classifier_say_which_have_one():
     spec = installed().get(ExtractorSpec, "videomae/base")
     assert label_set_of(spec, "ssv2") == "ssv2"
     assert label_set_of(spec, "some/file.bin") == "kinetics400"
-    with pytest.raises(ConfigError, match="videomae/base.k400_mae have no classifier.*\n.*videomae/base.k400"):
+    with pytest.raises(ConfigError, match=r"videomae/base.k400_mae have no classifier.*\n.*videomae/base.k400"):
         label_set_of(spec, "k400_mae")
     with pytest.raises(ConfigError, match="'dinov2/vits14' has no published classifier"):
         label_set_of(installed().get(ExtractorSpec, "dinov2/vits14"), None)
@@ -67,7 +67,7 @@ def test_names_match_whatever_their_case_and_separators_and_by_synonym():
     assert found == {"Shaking_Hands": (0,), "tench": (4,), "punching": (), "side-kick": (2,)}
     mapped = matched(("kicking", "punching"), NAMES, {"kicking": ("side kick", "drop_kicking"), "punching": NAMES[1]})
     assert mapped == {"kicking": (2, 3), "punching": (1,)}
-    with pytest.raises(ConfigError, match="'kicking' is to be 'side kik'.*did you mean 'side kick'"):
+    with pytest.raises(ConfigError, match=r"'kicking' is to be 'side kik'.*did you mean 'side kick'"):
         matched(("kicking",), NAMES, {"kicking": "side kik"})
 
 
@@ -88,7 +88,7 @@ def test_labels_that_nothing_stands_for_are_counted_and_none_at_all_is_refused()
     notes = match_notes(config, ("shaking_hands", "pointing"), (7, 5))
     assert notes[0] == "published classes: shaking_hands = shaking hands"
     assert notes[1].startswith("5 of 12 clips count as wrong: no class of the classifier stands for pointing (5)")
-    with pytest.raises(WiringError, match="is called like one of the data's: pointing, pushing\n.*label_map=FILE"):
+    with pytest.raises(WiringError, match=r"is called like one of the data's: pointing, pushing\n.*label_map=FILE"):
         head(("pointing", "pushing"))
 
 
@@ -115,7 +115,7 @@ def test_what_the_head_needs_is_filled_in_from_the_extractor(tmp_path):
 
 
 def test_what_cannot_be_read_is_refused_with_what_to_type():
-    with pytest.raises(ConfigError, match="needs published weights: name i3d/inception.k400, or a file"):
+    with pytest.raises(ConfigError, match=r"needs published weights: name i3d/inception.k400, or a file"):
         with_classifier(run_with("i3d/inception", {}), installed())
     with pytest.raises(ConfigError, match="'basic/keypoints' has no published classifier"):
         with_classifier(run_with("basic/keypoints", {}), installed())
