@@ -110,6 +110,7 @@ def _weights(spec: ExtractorSpec) -> None:
         for label, value in (
             ("trained on", weights.trained_on),
             ("score", weights.score),
+            ("note", weights.note),
             ("licence", weights.licence),
             ("from", weights.source),
             ("sha256", weights.sha256 or "not published"),
