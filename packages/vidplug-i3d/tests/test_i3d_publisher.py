@@ -18,11 +18,11 @@ def published(frames: torch.Tensor, side: int) -> torch.Tensor:
     clip = ((frames.float() / 255 - 0.45) / 0.225).transpose(0, 1)
     height, width = clip.shape[-2:]
     if width < height:
-        size = (int(math.floor(float(height) / width * side)), side)
+        size = (math.floor(float(height) / width * side), side)
     else:
-        size = (side, int(math.floor(float(width) / height * side)))
+        size = (side, math.floor(float(width) / height * side))
     clip = F.interpolate(clip, size=size, mode="bilinear", align_corners=False)
-    top, left = (int(round((n - side) / 2.0)) for n in size)
+    top, left = (round((n - side) / 2.0) for n in size)
     return clip[..., top : top + side, left : left + side]
 
 
@@ -41,7 +41,7 @@ def test_inception_sees_what_its_authors_describe(publisher_clip: torch.Tensor) 
     height, width = publisher_clip.shape[-2:]
     size = (256, 256 * width // height) if height <= width else (256 * height // width, 256)
     frames = F.interpolate(publisher_clip.float(), size, mode="bilinear")
-    top, left = (int(round((n - 224) / 2.0)) for n in size)
+    top, left = (round((n - 224) / 2.0) for n in size)
     expected = (frames[..., top : top + 224, left : left + 224] / 127.5 - 1).transpose(0, 1)
     got = scale_pixels(fit_frames(publisher_clip[None], clip), clip)[0]
     assert (got - expected).abs().max() < 0.02

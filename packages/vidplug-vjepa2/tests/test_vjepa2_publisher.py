@@ -33,7 +33,7 @@ def test_preprocessing_of_the_authors_file_is_the_authors_own(publisher_clip: to
     short = int(256 * 256 / 224)
     size = (short, int(short * width / height)) if height <= width else (int(short * height / width), short)
     frames = F.interpolate(publisher_clip.float(), size, mode="bilinear")
-    top, left = (int(round((n - 256) / 2.0)) for n in size)
+    top, left = (round((n - 256) / 2.0) for n in size)
     mean, std = (torch.tensor(v).reshape(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     expected = ((frames[..., top : top + 256, left : left + 256] / 255 - mean) / std).transpose(0, 1)
     got = scale_pixels(fit_frames(publisher_clip[None], clip), clip)[0]

@@ -18,11 +18,11 @@ def published(frames: torch.Tensor, side: int) -> torch.Tensor:
     clip = ((frames.float() / 255 - 0.45) / 0.225).transpose(0, 1)
     height, width = clip.shape[-2:]
     if width < height:
-        size = (int(math.floor(float(height) / width * side)), side)
+        size = (math.floor(float(height) / width * side), side)
     else:
-        size = (side, int(math.floor(float(width) / height * side)))
+        size = (side, math.floor(float(width) / height * side))
     clip = F.interpolate(clip, size=size, mode="bilinear", align_corners=False)
-    top, left = (int(round((n - side) / 2.0)) for n in size)
+    top, left = (round((n - side) / 2.0) for n in size)
     return clip[..., top : top + side, left : left + side]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from vidcore.config import DatasetConfig
-from vidcore.data.synth.difficulty import DEFAULT_DIFFICULTY, Difficulty
+from vidcore.data.difficulty import DEFAULT_DIFFICULTY, Difficulty
 
 
 class TrajectoriesConfig(DatasetConfig):

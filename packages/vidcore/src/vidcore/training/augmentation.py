@@ -47,7 +47,10 @@ def augmentation_of(config: RunConfig, data: PreparedData, model: VideoModel) ->
     clips = None
     if asked.changes_clips:
         clips = Augment(
-            asked, classes=targets.classes, kind=targets.kind, size=_size(config, model),
+            asked,
+            classes=targets.classes,
+            kind=targets.kind,
+            size=_size(config, model),
             antialias=all(model.extractor(stream).clip.antialias for stream in model.streams),
         )
     if asked.mixes:

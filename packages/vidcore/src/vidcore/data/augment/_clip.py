@@ -110,7 +110,9 @@ class Augment:
         size = list(self.size or (height, width))
         cropped: Tensor
         if self.config.crop == "resized":
-            transform = v2.RandomResizedCrop(size, self.config.crop_area, self.config.crop_aspect, antialias=self.antialias)
+            transform = v2.RandomResizedCrop(
+                size, self.config.crop_area, self.config.crop_aspect, antialias=self.antialias
+            )
             with _torch_draws_from(generator):
                 cropped = transform(frames)
             return cropped

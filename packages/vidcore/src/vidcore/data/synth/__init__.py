@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vidcore.data.synth.difficulty import DEFAULT_DIFFICULTY, KNOBS, Difficulty, Knobs
+from vidcore.data.difficulty import DEFAULT_DIFFICULTY, KNOBS, Difficulty, Knobs
 from vidcore.data.synth.paths import LABELS
 from vidcore.data.synth.trajectories import Scene, clip_label, draw_scene, labels_of, render_clip, render_scene
 from vidcore.data.synth.writer import SynthParameters, SynthReport, generate_trajectories

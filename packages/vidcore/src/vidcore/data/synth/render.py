@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vidcore.data.synth.difficulty import Knobs
+from vidcore.data.difficulty import Knobs
 from vidcore.data.synth.paths import Array, unit_vector
 from vidcore.data.synth.surroundings import Ball, Surroundings
 
@@ -111,9 +111,7 @@ def render(
     return frames.astype(np.uint8)
 
 
-def _paint(
-    frame: NDArray[np.float32], canvas: NDArray[np.float32], ball: Ball, step: int, look: Appearance
-) -> None:
+def _paint(frame: NDArray[np.float32], canvas: NDArray[np.float32], ball: Ball, step: int, look: Appearance) -> None:
     """Adds one ball to a frame (3, size, size) and to what is drawn so far."""
     size = frame.shape[-1]
     (u, v), radius = ball.image[step].tolist(), float(ball.radii[step])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vidcore.data.synth.difficulty import Knobs
+from vidcore.data.difficulty import Knobs
 from vidcore.data.synth.paths import Array
 
 _OCCLUDER_SIDE = (0.15, 0.25)

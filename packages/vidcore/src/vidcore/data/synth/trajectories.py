@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vidcore.data.difficulty import DEFAULT_DIFFICULTY, Knobs, knobs_of
 from vidcore.data.synth.camera import Camera, frame_path
-from vidcore.data.synth.difficulty import DEFAULT_DIFFICULTY, Knobs, knobs_of
 from vidcore.data.synth.loops import ORDERS, draw_loop, fast_step, travel
 from vidcore.data.synth.paths import LABELS, Array, Path, draw_path, unit_vector
 from vidcore.data.synth.render import Appearance, draw_appearance, render

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vidcore.data.synth.difficulty import DEFAULT_DIFFICULTY
+from vidcore.data.difficulty import DEFAULT_DIFFICULTY
 from vidcore.data.synth.encode import encode_clip
 from vidcore.data.synth.table import FUTURE, columns, is_current, row_of
 from vidcore.data.synth.trajectories import (
@@ -108,7 +108,7 @@ def generate_trajectories(
         seed: not negative.
         workers: processes.
         fps: frame rate written to the files.
-        difficulty: ``easy``, ``medium`` or ``hard``; see ``vidcore.data.synth.difficulty``.
+        difficulty: ``easy``, ``medium`` or ``hard``; see ``vidcore.data.difficulty``.
         progress: called with (clips done, n) after each chunk.
 
     Raises:
