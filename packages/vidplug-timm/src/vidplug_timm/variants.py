@@ -41,8 +41,8 @@ _read = json.loads(pkgutil.get_data(__name__, "catalogue.json") or b"")
 CLIPS: list[list[Any]] = _read["clips"]
 """[height, width, what comes before the crop, interpolation, mean, std].
 
-Before the crop the short side is brought to a number, or both sides to [height, width]; 0: both sides are brought to the
-size at once, "pad": the long side is, and the rest is filled."""
+Before the crop the short side is brought to a number, or both sides to [height, width]; 0: both sides are brought to
+the size at once; "pad": the frame is fitted into the size, and the rest is filled."""
 LICENCES: list[str] = _read["licences"]
 TRAINED_ON: list[str] = _read["trained_on"]
 LEFT_OUT: dict[str, str] = _read["left_out"]

@@ -29,7 +29,7 @@ def observed(request):
 
 def accuracy(features, labels):
     half = len(features) // 2
-    trees = HistGradientBoostingClassifier(max_iter=50, max_leaf_nodes=12, random_state=0)
+    trees = HistGradientBoostingClassifier(max_iter=30, max_leaf_nodes=12, random_state=0)
     return trees.fit(features[:half], labels[:half]).score(features[half:], labels[half:])
 
 
@@ -39,7 +39,9 @@ def unordered(image, radii):
     pairs = np.triu_indices(image.shape[1], 1)
     distances = np.linalg.norm(centred[:, :, None] - centred[:, None], axis=-1)[:, pairs[0], pairs[1]]
     moments = np.linalg.eigvalsh(np.einsum("nti,ntj->nij", centred, centred))
-    parts = (np.sort(image[..., 0]), np.sort(image[..., 1]), np.sort(radii), np.sort(distances), moments)
+    # Every eighth of the 120 sorted distances: trees need no more, and are quick.
+    shape = np.sort(distances)[:, ::8]
+    parts = (np.sort(image[..., 0])[:, ::3], np.sort(image[..., 1])[:, ::3], np.sort(radii)[:, ::3], shape, moments)
     return np.concatenate(parts, axis=1)
 
 

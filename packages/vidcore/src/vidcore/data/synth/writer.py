@@ -92,10 +92,10 @@ def generate_trajectories(
 ) -> SynthReport:
     """Writes ``n`` clips to ``out``: ``videos/000000.mp4`` ..., ``manifest.csv``, ``metadata.jsonl``, ``synth.json``.
 
-    Clip i depends on ``seed``, i, ``frames``, ``size``, ``fps`` and ``difficulty`` alone, so the same arguments give the same bytes
-    whatever ``workers`` is and however often the run was interrupted. Called again on its own folder it makes only
-    what is missing; a larger ``n`` extends the set. Every file is written to a temporary name and renamed, and the
-    manifest comes last: where it is, the set is complete.
+    Clip i depends on ``seed``, i, ``frames``, ``size``, ``fps`` and ``difficulty`` alone, so the same arguments give
+    the same bytes whatever ``workers`` is and however often the run was interrupted. Called again on its own folder it
+    makes only what is missing; a larger ``n`` extends the set. Every file is written to a temporary name and renamed,
+    and the manifest comes last: where it is, the set is complete.
 
     With ``workers`` above 1 the processes are spawned, so a script that calls this needs the usual
     ``if __name__ == "__main__":`` guard.
