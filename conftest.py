@@ -43,6 +43,31 @@ def shared_data() -> Path:
     return folder
 
 
+# Sizes whose long side and margins round differently by the rules in use, one that is scaled down far, and a 16:9 one.
+_REAL = ("v_GGSY1Qvo990.mp4", "demo.mp4", "nasa_13013.mp4", "bt709_full_range.mp4", "h264_10bits.mp4")
+
+
+@pytest.fixture(params=["synthetic 320x240", "synthetic 181x333", *_REAL])
+def publisher_clip(request: pytest.FixtureRequest) -> torch.Tensor:
+    """Frames on which preprocessing is compared with a publisher's own transform: uint8 (2, 3, H, W)."""
+    kind, _, size = request.param.partition(" ")
+    if size:
+        width, height = map(int, size.split("x"))
+        generator = torch.Generator().manual_seed(0)
+        coarse = torch.rand(2, 3, height // 6, width // 6, generator=generator)
+        smooth = torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear")
+        sharp = torch.rand(2, 3, height, width, generator=generator) > 0.5
+        return (smooth * 200 + sharp * 55).to(torch.uint8)
+    from vidcore.data.decode import VideoReader
+
+    folder: Path = request.getfixturevalue("shared_data")
+    path = folder / "clips" / kind
+    if not path.is_file():
+        pytest.skip(f"no {kind} among the shared data")
+    with VideoReader(path) as reader:
+        return reader.read([0, len(reader) // 2])
+
+
 def _run_console(example: Example) -> None:
     """Run the lines of a ``console`` block that begin with ``$``, in order; each must succeed."""
     commands = [line[2:] for line in example.parsed.splitlines() if line.startswith("$ ")]

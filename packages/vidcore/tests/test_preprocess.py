@@ -1,15 +1,27 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as torchvision
 from torchvision.transforms.v2.functional import _geometry
 from vidcore.errors import ShapeError
 from vidcore.plugin import ClipFormat
-from vidcore.preprocess import Window, _resize_by_floats, check_video, fit_frames, plan_windows, scale_pixels
+from vidcore.preprocess import (
+    Window,
+    _resize_by_floats,
+    check_video,
+    fit_frames,
+    frames_before_crop,
+    plan_windows,
+    scale_pixels,
+)
 
 
 def noise(*shape):
@@ -64,23 +76,104 @@ def test_resized_pixels_are_those_of_torchvision(interpolation, source):
             assert torch.equal(fitted, torchvision.resize(video, list(size), mode, antialias=True))
 
 
+@same_kernels
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("source", SIZES)
-def test_where_integers_cannot_be_resized_the_pixels_are_those_of_torchvision_too(interpolation, source, monkeypatch):
+def test_without_antialiasing_the_pixels_are_those_of_torchvision_too(interpolation, source):
+    for video in layouts(source):
+        for size in [(32, 32), (31, 57), (120, 90)]:
+            clip = ClipFormat(size=size, fit="stretch", interpolation=interpolation, antialias=False)
+            expected = torchvision.resize(video, list(size), InterpolationMode(interpolation), antialias=False)
+            assert torch.equal(fit_frames(video, clip), expected)
+
+
+@pytest.mark.parametrize("source", SIZES)
+def test_where_integers_cannot_be_resized_the_pixels_are_those_of_torchvision_too(source, monkeypatch):
     # What torchvision does on a GPU, asked of it on this CPU.
     monkeypatch.setattr(_geometry, "_do_native_uint8_resize_on_cpu", lambda mode: False)
     for video in layouts(source):
-        expected = torchvision.resize(video, [31, 57], InterpolationMode(interpolation), antialias=True)
+        for antialias in (True, False):
+            expected = torchvision.resize(video, [31, 57], InterpolationMode.BILINEAR, antialias=antialias)
+            frames = video.reshape(-1, *video.shape[-3:])
+            resized = _resize_by_floats(frames, (31, 57), "bilinear", antialias=antialias)
+            assert torch.equal(resized.reshape(expected.shape), expected)
+
+
+@pytest.mark.parametrize("source", SIZES)
+def test_a_cubic_of_floats_is_within_two_levels_of_the_integer_kernels(source):
+    for video in layouts(source):
         frames = video.reshape(-1, *video.shape[-3:])
-        assert torch.equal(_resize_by_floats(frames, (31, 57), interpolation).reshape(expected.shape), expected)
+        whole = torch.nn.functional.interpolate(frames, (31, 57), mode="bicubic", antialias=True)
+        assert (_resize_by_floats(frames, (31, 57), "bicubic").int() - whole.int()).abs().max() <= 2
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("source", SIZES)
+def test_where_the_publisher_resizes_pictures_the_pixels_are_pillow_s(interpolation, source):
+    clip = ClipFormat(size=(31, 57), fit="stretch", interpolation=interpolation, resampler="pillow")
+    for video in layouts(source):
+        pictures = [Image.fromarray(f.permute(1, 2, 0).numpy()) for f in video.reshape(-1, *video.shape[-3:])]
+        resized = [
+            torch.from_numpy(np.array(p.resize((57, 31), getattr(Image, interpolation.upper())))) for p in pictures
+        ]
+        expected = torch.stack(resized).permute(0, 3, 1, 2).reshape(*video.shape[:-2], 31, 57)
+        assert torch.equal(fit_frames(video, clip), expected)
+
+
+@pytest.mark.parametrize(
+    ("source", "clip", "expected"),
+    [
+        # 224 * 320 / 240 = 298.67: the long side is truncated.
+        ((240, 320), ClipFormat(size=(224, 224)), (224, 298)),
+        ((320, 240), ClipFormat(size=(224, 224)), (298, 224)),
+        ((240, 320), ClipFormat(size=(112, 112), resize_to=(128, 171)), (128, 171)),
+        # Not square: the published margin, and sides rounded.
+        ((240, 320), ClipFormat(size=(96, 128), resize_short=112), (112, 149)),
+        ((240, 320), ClipFormat(size=(96, 64)), (96, 128)),
+    ],
+)
+def test_the_size_before_the_crop(source, clip, expected):
+    assert frames_before_crop(noise(1, 3, *source), clip.size, clip).shape[-2:] == expected
+
+
+@pytest.mark.parametrize(("rounding", "left"), [("nearest", 2), ("down", 1)])
+def test_odd_margins_round_as_the_format_says(rounding, left):
+    video = noise(1, 3, 8, 11)
+    clip = ClipFormat(size=(8, 8), crop_rounding=rounding)
+    assert torch.equal(fit_frames(video, clip), video[..., left : left + 8])
+
+
+def test_frames_shorter_than_the_crop_get_black_around_them():
+    fitted = fit_frames(torch.full((1, 3, 40, 40), 9, dtype=torch.uint8), ClipFormat(size=(32, 32), resize_short=29))
+    assert (fitted[0, 0] == 9).sum() == 29 * 29 and fitted[0, 0, 0].max() == 0 and fitted[0, 0, 1, 1] == 9
+
+
+def test_padded_frames_are_whole_and_in_the_mean():
+    clip = ClipFormat(size=(32, 32), fit="pad", mean=(0.2, 0.4, 0.6))
+    fitted = fit_frames(torch.full((2, 3, 20, 40), 9, dtype=torch.uint8), clip)
+    assert (fitted == 9).all(1).sum() == 2 * 16 * 32
+    assert fitted[0, :, 0, 0].tolist() == [51, 102, 153]
+
+
+def test_formats_of_one_geometry_agree_in_everything_that_moves_pixels():
+    base = ClipFormat(size=(32, 32), mean=(0.5,))
+    assert base.geometry == replace(base, mean=(0.1,), frames=8, fps=3.0).geometry
+    for change in (
+        {"antialias": False}, {"resampler": "pillow"}, {"crop_rounding": "down"}, {"resize_short": 40},
+        {"resize_to": (40, 40)}, {"interpolation": "bicubic"}, {"fit": "stretch"}, {"size": (32, 33)},
+    ):  # fmt: skip
+        assert base.geometry != replace(base, **change).geometry, change
+    padded = replace(base, fit="pad")
+    assert padded.geometry != replace(padded, mean=(0.1,)).geometry
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
-def test_on_a_gpu_the_pixels_are_those_of_torchvision(interpolation):
+def test_on_a_gpu_the_pixels_are_those_of_the_cpu(interpolation):
     video = noise(3, 3, 113, 57).cuda()
     fitted = fit_frames(video, ClipFormat(size=(31, 57), fit="stretch", interpolation=interpolation))
-    assert torch.equal(fitted, torchvision.resize(video, [31, 57], InterpolationMode(interpolation), antialias=True))
+    expected = torchvision.resize(video.cpu(), [31, 57], InterpolationMode(interpolation), antialias=True)
+    assert (fitted.cpu().int() - expected.int()).abs().max() <= 2
 
 
 @same_kernels

@@ -102,7 +102,7 @@ def test_the_hub_s_file_and_the_authors_file_give_the_same_features(name, tmp_pa
     save_file(hub_v2(original, v), tmp_path / "model.safetensors")
     outputs = {}
     for file in ("original.pth", "model.safetensors"):
-        extractor = create(name, weights=str(tmp_path / file), outputs=v.outputs)
+        extractor = create(name, weights=str(tmp_path / file), outputs=v.outputs, position_offset=0)
         report = extractor.weights_report
         assert (report.matched_fraction, report.missing, report.left_over) == (1.0, (), ())
         with torch.no_grad():
@@ -238,10 +238,45 @@ def test_dinov3_files_of_the_hub_and_of_the_authors_give_the_same_features(name,
     save_file(hub_v3(original, v), tmp_path / "model.safetensors")
     outputs = {}
     for file in ("original.pth", "model.safetensors"):
-        extractor = create(name, weights=str(tmp_path / file), outputs=v.outputs)
+        extractor = create(name, weights=str(tmp_path / file), outputs=v.outputs, position_offset=0)
         report = extractor.weights_report
         assert (report.matched_fraction, report.missing, report.left_over) == (1.0, (), ())
         with torch.no_grad():
             outputs[file] = extractor(clip(name))
     for output, fmap in outputs["original.pth"].items():
         assert torch.equal(fmap.data, outputs["model.safetensors"][output].data), output
+
+
+@pytest.mark.parametrize("name", ["dinov2/vits14_test", "dinov2/vits14_reg_test"])
+def test_positions_are_interpolated_by_the_rule_of_whoever_published_the_file(name, tmp_path):
+    """The authors add 0.1 without registers and nothing with them; the hub's port adds nothing."""
+    v = VARIANTS[name]
+    original = original_v2(v, torch.Generator().manual_seed(2))
+    torch.save(original, tmp_path / "original.pth")
+    save_file(hub_v2(original, v), tmp_path / "model.safetensors")
+    authors, hub = (create(name, weights=str(tmp_path / file)) for file in ("original.pth", "model.safetensors"))
+    assert (authors.offset, hub.offset) == (0.0 if v.registers else 0.1, 0.0)
+    assert create(name, weights=str(tmp_path / "original.pth"), position_offset=0.3).offset == 0.3
+    # A model that was trained and saved keeps the rule of its weights, whatever its file is called.
+    again = create(name)
+    again.load_state_dict(authors.state_dict())
+    assert again.offset == authors.offset
+    with torch.no_grad():
+        assert torch.equal(again(clip(name))["cls"].data, authors(clip(name))["cls"].data)
+        same = torch.equal(authors(clip(name))["cls"].data, hub(clip(name))["cls"].data)
+    assert same == bool(v.registers)
+    # One saved before there was such a rule is read by that of transformers.
+    older = {key: value for key, value in authors.state_dict().items() if key != "position_offset"}
+    again.load_state_dict(older)
+    assert again.offset == 0.0
+
+
+def test_features_of_the_two_rules_are_never_taken_for_each_other(tmp_path):
+    from vidcore.extract.identity import extractor_identity
+
+    name = "dinov2/vits14_test"
+    original = original_v2(VARIANTS[name], torch.Generator().manual_seed(2))
+    torch.save(original, tmp_path / "original.pth")
+    save_file(hub_v2(original, VARIANTS[name]), tmp_path / "model.safetensors")
+    authors, hub = (create(name, weights=str(tmp_path / file)) for file in ("original.pth", "model.safetensors"))
+    assert extractor_identity(authors) != extractor_identity(hub)

@@ -42,7 +42,7 @@ def test_facts_are_those_of_the_network(name):
     facts = (p.parameters, p.layout, p.width, *p.stride, p.rounding, p.pooled, p.prefix, p.cls, p.token)
     assert facts == v[1:11], AGAIN
     assert found["clip"] == CLIPS[v.clip]
-    weights = [(tag, CLIPS[clip], LICENCES[licence], TRAINED_ON[on]) for tag, clip, licence, on, _ in v.weights]
+    weights = [(tag, CLIPS[clip], LICENCES[licence], TRAINED_ON[on]) for tag, clip, licence, on, *_ in v.weights]
     assert found["weights"] == weights, AGAIN
 
 
@@ -63,15 +63,25 @@ def test_data_sets_are_those_the_tag_names_in_the_order_of_training():
 
 def test_scores_are_read_from_timm_s_results_or_kept(tmp_path):
     results = tmp_path / "results.csv"
-    results.write_text("model,top1,top1_err\nresnet18.a1_in1k,1.496,98.504\n")
+    results.write_text("model,img_size,top1\nresnet18.a1_in1k,96,1.496\n")
     known = freeze.scores()
-    assert known["resnet50.tv2_in1k"] == 80.85
-    assert known["mobilenetv4_conv_small.e1200_r224_in1k"] == 74.28
-    assert freeze.scores(results) == known | {"resnet18.a1_in1k": 1.5}
+    assert known["resnet50.tv2_in1k"] == (79.43, 176)
+    assert known["mobilenetv4_conv_small.e1200_r224_in1k"] == (73.45, 224)
+    assert freeze.scores(results) == known | {"resnet18.a1_in1k": (1.5, 96)}
     spec = installed().find("extractor", "timm/resnet50")[0].spec
     stated = {weights.tag: weights.score for weights in spec.weights}
-    assert stated["tv2_in1k"] == "ImageNet-1k top-1 80.85 %"
+    assert stated["tv2_in1k"] == "ImageNet-1k top-1 79.43 % at 176 pixels"
     assert stated["bamboo"] == ""
+
+
+def test_a_score_measured_at_another_size_than_the_clip_says_so():
+    sizes = {(v.name, w[0]): (w[5], CLIPS[w[1]][0]) for v in VARIANTS.values() for w in v.weights if w[4]}
+    assert {name for name, (measured, own) in sizes.items() if measured != own} == {
+        ("convnext_tiny", "fb_in22k_ft_in1k")
+    }
+    spec = installed().find("extractor", "timm/convnext_tiny")[0].spec
+    info = next(w for w in spec.weights if w.tag == "fb_in22k_ft_in1k")
+    assert info.score.endswith("at 288 pixels") and (info.clip or spec.clip).size == (224, 224)
 
 
 def test_weights_are_addressed_by_timm_s_names():

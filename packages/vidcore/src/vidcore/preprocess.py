@@ -11,13 +11,15 @@ from torch.nn import functional as F
 from vidcore.catalog import ClipFormat
 from vidcore.errors import ShapeError
 
+_VECTORISED = "AVX" in torch.backends.cpu.get_cpu_capability()
+
 
 def fit_frames(video: Tensor, clip: ClipFormat) -> Tensor:
     """Resize and crop frames to the clip's size, still uint8: (..., C, H, W) -> (..., C, h, w).
 
-    The short side goes to ``resize_short`` (antialiased) and the centre is cropped; with
-    ``fit="stretch"`` both sides are resized. A video that already has the size is returned as it is, so
-    fitting in a loader and again in ``preprocess`` costs nothing and changes nothing.
+    Sides, margins, filter and antialiasing follow the clip format, so that a family sees what its publisher's own
+    transform gives. A video that already has the size is returned as it is, so fitting in a loader and again in
+    ``preprocess`` costs nothing and changes nothing.
     """
     height, width = video.shape[-2:]
     if clip.size is None:
@@ -28,7 +30,9 @@ def fit_frames(video: Tensor, clip: ClipFormat) -> Tensor:
         return video
     if clip.fit == "stretch":
         return _resize(video, clip.size, clip)
-    return _crop(frames_before_crop(video, clip.size, clip), clip.size)
+    if clip.fit == "pad":
+        return _pad(_resize(video, _inside(height, width, clip.size), clip), clip.size, clip)
+    return _crop(frames_before_crop(video, clip.size, clip), clip.size, clip.crop_rounding)
 
 
 def frames_before_crop(video: Tensor, size: tuple[int, int], clip: ClipFormat) -> Tensor:
@@ -40,43 +44,84 @@ def _before_crop(height: int, width: int, size: tuple[int, int], clip: ClipForma
     """The size from which the centre is cropped."""
     if clip.resize_to is not None:
         return clip.resize_to
+    short = clip.resize_short or min(size)
     if size[0] == size[1]:
-        scale = max(clip.resize_short or 0, *size) / min(height, width)
-    else:
-        scale = max(size[0] / height, size[1] / width)
-    return max(round(height * scale), size[0]), max(round(width * scale), size[1])
+        # The long side is truncated, as torchvision, timm, transformers and PyTorchVideo do.
+        return (short, short * width // height) if height <= width else (short * height // width, short)
+    # timm's rule for a crop that is not square: the published margin on both sides, and sides rounded.
+    target = [side * short // min(size) for side in size]
+    ratio = min(height / target[0], width / target[1])
+    return round(height / ratio), round(width / ratio)
+
+
+def _inside(height: int, width: int, size: tuple[int, int]) -> tuple[int, int]:
+    ratio = max(height / size[0], width / size[1])
+    return max(round(height / ratio), 1), max(round(width / ratio), 1)
 
 
 def _resize(video: Tensor, size: tuple[int, int], clip: ClipFormat) -> Tensor:
-    """The pixels of torchvision's ``resize(antialias=True)``, without the seconds that its import takes.
+    """The pixels of torchvision's ``resize``, without the seconds that its import takes, or those of Pillow's.
 
-    Bit for bit on GPUs, ARM and x86 with AVX2; torchvision takes another way on older x86, and so differs by a level.
+    Bit for bit on ARM and x86 with AVX2; torchvision takes another way on older x86, and so differs by a level. On GPUs
+    either differs by two levels at most where a cubic overshoots.
     """
     if tuple(video.shape[-2:]) == size:
         return video
     frames = video.reshape(-1, *video.shape[-3:])
-    if video.device.type == "cpu":
-        resized = F.interpolate(frames, size, mode=clip.interpolation, antialias=True)
+    if clip.resampler == "pillow" and video.device.type == "cpu" and frames.shape[1] == 3:
+        return _resize_by_pillow(frames, size, clip.interpolation).reshape(*video.shape[:-2], *size)
+    # Without vector instructions the CPU's integer kernels are known to round well only where they antialias.
+    if video.device.type == "cpu" and (clip.antialias or _VECTORISED):
+        resized = F.interpolate(frames, size, mode=clip.interpolation, antialias=clip.antialias)
     else:
-        resized = _resize_by_floats(frames, size, clip.interpolation)
+        resized = _resize_by_floats(frames, size, clip.interpolation, antialias=clip.antialias)
     return resized.reshape(*video.shape[:-2], *size)
 
 
-def _resize_by_floats(frames: Tensor, size: tuple[int, int], mode: str) -> Tensor:
+def _resize_by_floats(frames: Tensor, size: tuple[int, int], mode: str, *, antialias: bool = True) -> Tensor:
     """(N, C, H, W) -> (N, C, h, w), still uint8: PyTorch resizes integers on a CPU only."""
-    # A cubic overshoots at edges; the CPU's integer kernels clamp by themselves.
-    return F.interpolate(frames.float(), size, mode=mode, antialias=True).clamp_(0, 255).round_().to(torch.uint8)
+    # A cubic overshoots at edges. The CPU's integer kernels, and Pillow's, go over the rows first and clamp and round
+    # what comes out before they go over the columns: in one pass of floats an edge is up to 30 levels off.
+    passes = [(frames.shape[-2], size[1]), size] if mode == "bicubic" and antialias else [size]
+    for step in passes:
+        resized = F.interpolate(frames.float(), step, mode=mode, antialias=antialias)
+        frames = resized.clamp_(0, 255).round_()
+    return frames.to(torch.uint8)
 
 
-def _crop(video: Tensor, size: tuple[int, int]) -> Tensor:
-    """The centre of the frames; where they are smaller, as ``resize_to`` may make them, black is put around."""
-    # The odd pixel of a border goes below and to the right; a crop rounds half to even, as torchvision does.
+def _resize_by_pillow(frames: Tensor, size: tuple[int, int], mode: str) -> Tensor:
+    """RGB (N, 3, H, W) -> (N, 3, h, w), uint8 on a CPU, as publishers do who resize pictures."""
+    import numpy as np
+    from PIL import Image
+
+    resampling = Image.Resampling[mode.upper()]
+    resized = torch.empty((len(frames), *size, 3), dtype=torch.uint8)
+    for frame, target in zip(frames.permute(0, 2, 3, 1).numpy(), resized.numpy(), strict=True):
+        target[...] = np.asarray(Image.fromarray(np.ascontiguousarray(frame)).resize(size[::-1], resampling))
+    return resized.permute(0, 3, 1, 2)
+
+
+def _crop(video: Tensor, size: tuple[int, int], rounding: str) -> Tensor:
+    """The centre of the frames; where they are smaller, black is put around."""
+    # The odd pixel of a border goes below and to the right in every library.
     missing = [max(wanted - given, 0) for wanted, given in zip(size, video.shape[-2:], strict=True)]
     if any(missing):
         (above, below), (left, right) = ((n // 2, n - n // 2) for n in missing)
         video = F.pad(video, (left, right, above, below))
-    top, left = (round((given - wanted) / 2) for wanted, given in zip(size, video.shape[-2:], strict=True))
+    free = (given - wanted for wanted, given in zip(size, video.shape[-2:], strict=True))
+    top, left = (n // 2 if rounding == "down" else round(n / 2) for n in free)
     return video[..., top : top + size[0], left : left + size[1]]
+
+
+def _pad(video: Tensor, size: tuple[int, int], clip: ClipFormat) -> Tensor:
+    """Frames in the middle of a plain colour, the clip's mean."""
+    height, width = video.shape[-2:]
+    low, high = clip.value_range
+    colour = torch.tensor([round(255 * (mean - low) / (high - low)) for mean in clip.mean], dtype=video.dtype)
+    canvas = colour.to(video.device).reshape(-1, 1, 1).expand(*video.shape[:-2], *size).clone()
+    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    canvas[..., top : top + height, left : left + width] = video
+    return canvas
 
 
 def scale_pixels(video: Tensor, clip: ClipFormat, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -22,9 +22,9 @@ class DinoConfig(ExtractorConfig):
 class Dinov2Config(DinoConfig):
     """Options of ``dinov2/*``."""
 
-    position_offset: float = Field(0.0, ge=0, lt=1)
-    """Added to the grid when the 37x37 position table is interpolated. The authors' own code adds 0.1 for the
-    models without registers; transformers, whose numbers are the default here, adds nothing."""
+    position_offset: float | None = Field(None, ge=0, lt=1)
+    """Added to the grid when the 37x37 position table is interpolated. Empty: as whoever published the weights does
+    it; the authors add 0.1 for their files of the models without registers, transformers adds nothing."""
 
 
 class Dinov3Config(DinoConfig):

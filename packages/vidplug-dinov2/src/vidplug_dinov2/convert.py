@@ -16,6 +16,7 @@ from torch import Tensor
 _Rules = tuple[tuple[str, str], ...]
 
 _WRAPPERS = re.compile(r"^(?:(?:network|module|backbone|dinov2|dinov2_with_registers)\.)+")
+_ORIGINAL_BLOCK = re.compile(r"^blocks\.\d+\.")
 _FUSED = re.compile(r"^(.*\.)qkv\.(weight|bias)$")
 
 _ORIGINAL_V2: _Rules = (
@@ -70,6 +71,11 @@ def convert_v2(published: Mapping[str, Tensor], own: Collection[str]) -> dict[st
     if any(".q_proj." in name for name in own):
         return _split_gates(_renamed(hub, _TO_NEWER_V2))
     return hub
+
+
+def is_original_v2(published: Mapping[str, Tensor]) -> bool:
+    """Whether the names are those of the authors' own DINOv2 files."""
+    return any(_ORIGINAL_BLOCK.match(_WRAPPERS.sub("", name)) for name in published)
 
 
 def convert_v3(published: Mapping[str, Tensor], own: Collection[str]) -> dict[str, Tensor]:

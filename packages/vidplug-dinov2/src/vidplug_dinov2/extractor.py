@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from vidcore.catalog import ClipFormat, ExtractorSpec
 from vidcore.errors import ConfigError
@@ -14,9 +15,12 @@ from vidcore.extractors import Extractor, step_times
 from vidcore.features import FeatureMap
 
 from .config import DinoConfig, Dinov2Config
-from .convert import convert_v2, convert_v3
+from .convert import convert_v2, convert_v3, is_original_v2
 from .network import build_v2, build_v3, embed_v2
 from .variants import VARIANTS
+
+# interpolate_offset of the authors' models without registers (dinov2/hub/backbones.py of facebookresearch/dinov2).
+_AUTHORS_OFFSET = 0.1
 
 
 class FrameTransformer(Extractor):
@@ -69,7 +73,7 @@ class FrameTransformer(Extractor):
     @property
     def clip(self) -> ClipFormat:
         """The declared format at the size of the options and with the statistics of the weights."""
-        published = next((w.clip for w in self.spec.weights if w.clip and w.tag == self.config.weights), self.spec.clip)
+        published = super().clip
         size = self.config.size
         if size is None:
             return replace(published, size=None, resize_short=None, size_multiple=self.variant.patch)
@@ -109,15 +113,33 @@ class FrameTransformer(Extractor):
 
 
 class Dinov2Extractor(FrameTransformer):
-    """DINOv2 (Oquab et al. 2023, arXiv:2304.07193), with registers Darcet et al. 2023, arXiv:2309.16588."""
+    """DINOv2 (Oquab et al. 2023, arXiv:2304.07193), with registers Darcet et al. 2023, arXiv:2309.16588.
+
+    Without registers, the buffer ``position_offset`` goes with the weights: it says by whose rule their position table
+    is interpolated, so a trained model that is saved and loaded keeps it.
+    """
 
     config: Dinov2Config
+
+    def __init__(self, spec: ExtractorSpec, config: Dinov2Config) -> None:
+        super().__init__(spec, config)
+        # A plain number beside the buffer: traced and exported networks take no number out of a tensor.
+        self._published_offset = 0.0
+        if not self.variant.registers:
+            self.register_buffer("position_offset", torch.tensor(0.0))
+        self.register_load_state_dict_post_hook(_read_offset)
+
+    @property
+    def offset(self) -> float:
+        """What is added to the grid: the option, else what the publisher of the weights adds."""
+        asked = self.config.position_offset
+        return self._published_offset if asked is None else asked
 
     def _build(self) -> Any:
         return build_v2(self.variant)
 
     def _start(self, frames: Tensor) -> tuple[Tensor, dict[str, Any]]:
-        return embed_v2(self.network, frames, self.config.position_offset), {}
+        return embed_v2(self.network, frames, self.offset), {}
 
     def _layers(self) -> nn.ModuleList:
         layers: nn.ModuleList = self.network.encoder.layer
@@ -129,7 +151,12 @@ class Dinov2Extractor(FrameTransformer):
 
     def convert(self, published: dict[str, Tensor]) -> dict[str, Tensor]:
         """The hub's safetensors and the authors' ``dinov2_vit*14_pretrain.pth`` alike."""
-        return _own(convert_v2(published, self.network.state_dict()))
+        tensors = {name: value for name, value in published.items() if name != "position_offset"}
+        found = _own(convert_v2(tensors, self.network.state_dict()))
+        if not self.variant.registers:
+            offset = torch.tensor(_AUTHORS_OFFSET if is_original_v2(tensors) else 0.0)
+            found["position_offset"] = published.get("position_offset", offset)
+        return found
 
 
 class Dinov3Extractor(FrameTransformer):
@@ -157,13 +184,24 @@ class Dinov3Extractor(FrameTransformer):
 def _use_installed_names(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
     """A state saved under another version of transformers gets this version's names before it is loaded."""
     assert isinstance(module, FrameTransformer)
+    for name, buffer in module.named_buffers(recurse=False):
+        # Saved before weights said by whose rule they are interpolated: by that of transformers.
+        state.setdefault(prefix + name, torch.zeros_like(buffer, device="cpu"))
     saved = {name: state[name] for name in state if name.startswith(f"{prefix}network.")}
     if saved.keys() <= {f"{prefix}{name}" for name, _ in module.named_parameters()}:
         return
     for name in saved:
         del state[name]
     renamed = module.convert({name.removeprefix(prefix): value for name, value in saved.items()})
-    state.update({f"{prefix}{name}": value for name, value in renamed.items()})
+    state.update({f"{prefix}{name}": value for name, value in renamed.items() if name.startswith("network.")})
+
+
+def _read_offset(module: nn.Module, _: Any) -> None:
+    assert isinstance(module, Dinov2Extractor)
+    buffer = getattr(module, "position_offset", None)
+    if buffer is not None and not buffer.is_meta:
+        # Two digits: a network that was brought to 16 bits holds 0.1001.
+        module._published_offset = round(float(buffer), 2)
 
 
 def _own(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

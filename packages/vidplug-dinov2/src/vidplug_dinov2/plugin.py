@@ -10,8 +10,17 @@ from .variants import VARIANTS, Variant
 
 _IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
-# The evaluation transform of the DINOv2 repository: short side to 256 bicubic, centre 224.
-_CLIP_V2 = ClipFormat(size=(224, 224), resize_short=256, interpolation="bicubic", max_frames=32, **_IMAGENET)
+# Short side to 256 bicubic, centre 224: the processor of the hub's files, and the evaluation transform of the authors.
+# The processor resizes tensors and rounds odd margins down; the authors resize pictures and round to even.
+_CLIP_V2 = ClipFormat(
+    size=(224, 224),
+    resize_short=256,
+    interpolation="bicubic",
+    crop_rounding="down",
+    max_frames=32,
+    **_IMAGENET,
+)
+_CLIP_V2_ORIGINAL = replace(_CLIP_V2, resampler="pillow", crop_rounding="nearest")
 # DINOv3 publishes a plain resize of both sides.
 _CLIP_V3 = ClipFormat(size=(224, 224), fit="stretch", max_frames=32, **_IMAGENET)
 # Satellite images have their own statistics.
@@ -38,6 +47,7 @@ def _spec(name: str, v: Variant) -> ExtractorSpec:
         licence="Apache-2.0",
         outputs={n: grid if n == "patches" or n.startswith("block") else vector for n in v.outputs},
         clip=_CLIP_V2 if v2 else _CLIP_V3,
+        numerics_revision=2,
         parameters=v.parameters,
         weights=_weights_v2(v) if v2 else _weights_v3(name, v),
         default=name in ("dinov2/vits14", "dinov3/vits16"),
@@ -52,7 +62,7 @@ def _weights_v2(v: Variant) -> tuple[WeightsInfo, ...]:
     facts = {"licence": "Apache-2.0", "trained_on": "LVD-142M (142 M images, no labels)", "score": v.score}
     return (
         WeightsInfo(tag="lvd142m", source=f"hf:{v.hub}/model.safetensors", **facts),
-        WeightsInfo(tag="lvd142m_original", source=v.original, **facts),
+        WeightsInfo(tag="lvd142m_original", source=v.original, clip=_CLIP_V2_ORIGINAL, **facts),
     )
 
 

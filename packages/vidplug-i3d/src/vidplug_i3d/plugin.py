@@ -26,6 +26,7 @@ def _spec(name: str, v: Variant) -> ExtractorSpec:
         licence="Apache-2.0",
         outputs={name: FeatureInfo(dim, (time, space, space)) for name, (dim, time, space) in v.outputs.items()},
         clip=_inception_clip(v) if inception else _resnet_clip(v),
+        numerics_revision=2,
         parameters=v.parameters,
         weights=_weights(v),
         # DeepMind averages the logits over time; PySlowFast, whose test these scores are, adds up softmaxes of views.
@@ -35,12 +36,14 @@ def _spec(name: str, v: Variant) -> ExtractorSpec:
 
 
 def _resnet_clip(v: Variant) -> ClipFormat:
+    # Resized and cropped as in the transform of PyTorchVideo's hub page: ShortSideScale, CenterCropVideo.
     return ClipFormat(
         frames=v.frames,
         stride_frames=v.stride_frames,
         fps=v.fps,
         size=(v.size, v.size),
         resize_short=v.resize_short,
+        antialias=False,
         mean=(0.45, 0.45, 0.45),
         std=(0.225, 0.225, 0.225),
         overlap_frames=v.frames // 4 // v.temporal_stride * v.temporal_stride,
@@ -49,11 +52,13 @@ def _resnet_clip(v: Variant) -> ClipFormat:
 
 def _inception_clip(v: Variant) -> ClipFormat:
     # The authors classify whole videos at once; here a window of a training clip's length bounds the memory.
+    # Short side to 256 by plain bilinear interpolation, centre 224 (README of deepmind/kinetics-i3d).
     return ClipFormat(
         stride_frames=v.stride_frames,
         fps=v.fps,
         size=(v.size, v.size),
         resize_short=v.resize_short,
+        antialias=False,
         value_range=(-1.0, 1.0),
         max_frames=v.frames,
         overlap_frames=v.frames // 4 // v.temporal_stride * v.temporal_stride,

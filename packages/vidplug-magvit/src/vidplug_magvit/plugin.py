@@ -30,6 +30,8 @@ def _spec(name: str, v: Variant) -> ExtractorSpec:
         # Trained on 17 consecutive frames, their short side resized to 128 pixels, in [-1, 1].
         clip=ClipFormat(
             size=(128, 128),
+            # The authors resize by OpenCV's bilinear interpolation, which does not antialias.
+            antialias=False,
             value_range=(-1.0, 1.0),
             min_frames=1,
             max_frames=17,
@@ -39,6 +41,7 @@ def _spec(name: str, v: Variant) -> ExtractorSpec:
             # one-frame step of a window never has to stand in for one of its neighbour's.
             overlap_frames=a.time_stride + 1,
         ),
+        numerics_revision=2,
         parameters=v.parameters,
         weights=_weights(v),
         default=name == "magvit2/video_262144",

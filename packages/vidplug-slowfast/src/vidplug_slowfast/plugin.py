@@ -30,16 +30,19 @@ def _spec(name: str, v: Variant) -> ExtractorSpec:
         reference=_REFERENCES[v.architecture],
         licence="Apache-2.0",
         outputs=dict(_two_pathways(v) if two else _one_pathway(v)),
+        # Resized and cropped as in the hub's transform: ShortSideScale, CenterCropVideo.
         clip=ClipFormat(
             frames=v.frames,
             stride_frames=v.stride_frames,
             fps=30.0,
             size=(v.size, v.size),
             resize_short=v.size,
+            antialias=False,
             mean=(0.45, 0.45, 0.45),
             std=(0.225, 0.225, 0.225),
             overlap_frames=v.frames // 4 // stride * stride,
         ),
+        numerics_revision=2,
         parameters=v.parameters,
         weights=_weights(v),
         # PySlowFast's test adds up the softmaxes of all views.

@@ -28,10 +28,12 @@ def _spec(name: str, v: Variant) -> ExtractorSpec:
             frames=v.frames,
             stride_frames=32,
             size=(v.size, v.size),
+            crop_rounding="down",
             mean=(0.45, 0.45, 0.45),
             std=(0.225, 0.225, 0.225),
             overlap_frames=v.frames // 4,
         ),
+        numerics_revision=2,
         parameters=v.parameters,
         weights=tuple(
             WeightsInfo(

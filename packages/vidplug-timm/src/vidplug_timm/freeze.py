@@ -1,9 +1,8 @@
 """Writes the catalogue of timm's models: ``python -m vidplug_timm.freeze [RESULTS]``, after every upgrade of timm.
 
 RESULTS is ``results/results-imagenet.csv`` of timm's repository, from which top-1 accuracies are read; those that it
-lacks, and all of them without it, stay as the catalogue holds them. These are of that file at commit 0173a13 and, for
-weights published later, of the tables in timm's documentation (hfdocs/source/models at a37117a and 3c46744), which are
-made from a newer one. Weights without an ImageNet-1k classifier, and those that timm has not measured, have none.
+lacks, and all of them without it, stay as the catalogue holds them. These are of that file at commit aa4b585. Weights
+without an ImageNet-1k classifier, and those that timm has not measured, have none.
 """
 
 from __future__ import annotations
@@ -166,11 +165,15 @@ def _stride(network: nn.Module, size: tuple[int, int], grid: tuple[int, int]) ->
 
 
 def clip_of(cfg: Any) -> list[Any]:
-    """[height, width, short side before the crop (0: both sides are resized), interpolation, mean, std] of timm's."""
+    """A row of ``CLIPS``: what ``transforms_imagenet_eval`` of timm does with the sizes and the crop of ``cfg``."""
     _, height, width = cfg.input_size
-    short = 0 if cfg.crop_mode == "squash" else math.floor(min(height, width) / cfg.crop_pct)
+    before: Any = math.floor(min(height, width) / cfg.crop_pct)
+    if cfg.crop_mode == "squash":
+        before = 0 if cfg.crop_pct == 1 else [math.floor(side / cfg.crop_pct) for side in (height, width)]
+    elif cfg.crop_mode == "border":
+        before = "pad"
     interpolation = cfg.interpolation if cfg.interpolation in ("bilinear", "bicubic") else "bicubic"
-    return [height, width, short, interpolation, list(cfg.mean), list(cfg.std)]
+    return [height, width, before, interpolation, list(cfg.mean), list(cfg.std)]
 
 
 def trained_on(tag: str) -> str:
@@ -224,16 +227,19 @@ class _Table:
         return self.values.index(value)
 
 
-def scores(results: Path | None = None) -> dict[str, float]:
-    """Top-1 accuracy on ImageNet-1k, in per cent, by the full name of each set of weights that has one."""
-    known = {f"{v.name}.{tag}": score for v in VARIANTS.values() for tag, *_, score in v.weights if score}
+def scores(results: Path | None = None) -> dict[str, tuple[float, int]]:
+    """Top-1 accuracy on ImageNet-1k, in per cent, and the side it was measured at, by the full name of the weights."""
+    known = {
+        f"{v.name}.{tag}": (score, side) for v in VARIANTS.values() for tag, _, _, _, score, side in v.weights if score
+    }
     if results is None:
         return known
     with results.open(newline="") as file:
-        return known | {row["model"]: round(float(row["top1"]), 2) for row in csv.DictReader(file)}
+        rows = list(csv.DictReader(file))
+    return known | {row["model"]: (round(float(row["top1"]), 2), int(row["img_size"])) for row in rows}
 
 
-def catalogue(rows: list[dict[str, Any]], scores: dict[str, float]) -> str:
+def catalogue(rows: list[dict[str, Any]], scores: dict[str, tuple[float, int]]) -> str:
     """The catalogue file: shared values first, then a line per architecture."""
     clips, licences, sets = _Table(), _Table(), _Table()
     lines = []
@@ -242,7 +248,7 @@ def catalogue(rows: list[dict[str, Any]], scores: dict[str, float]) -> str:
             continue
         p: Probe = row["probe"]
         weights = [
-            [tag, clips.index(clip), licences.index(lic), sets.index(on), scores.get(f"{row['name']}.{tag}", 0)]
+            [tag, clips.index(clip), licences.index(lic), sets.index(on), *scores.get(f"{row['name']}.{tag}", (0, 0))]
             for tag, clip, lic, on in row["weights"]
         ]
         values = [

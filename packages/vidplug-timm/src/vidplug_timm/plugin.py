@@ -33,6 +33,7 @@ def _spec(name: str, v: Variant) -> ExtractorSpec:
         licence="Apache-2.0",
         outputs=_outputs(v.width, v.stride_rows, v.stride_columns, v.rounding, v.pooled, v.cls, v.token),
         clip=_clip(v.clip),
+        numerics_revision=2,
         parameters=v.parameters,
         weights=tuple(
             [
@@ -41,11 +42,11 @@ def _spec(name: str, v: Variant) -> ExtractorSpec:
                     source=f"timm:{v.name}.{tag}",
                     licence=LICENCES[licence],
                     trained_on=TRAINED_ON[trained_on],
-                    score=f"ImageNet-1k top-1 {score} %" if score else "",
+                    score=f"ImageNet-1k top-1 {score} % at {side} pixels" if score else "",
                     clip=None if clip == v.clip else _clip(clip),
                     classes=_classes(tag),
                 )
-                for tag, clip, licence, trained_on, score in v.weights
+                for tag, clip, licence, trained_on, score, side in v.weights
             ]
         ),
         # No authors say how frames become an answer about a video; the mean of probabilities is the usual ensemble.
@@ -84,12 +85,14 @@ def _classes(tag: str) -> str:
 
 @cache
 def _clip(index: int) -> ClipFormat:
-    height, width, short, interpolation, mean, std = CLIPS[index]
+    height, width, before, interpolation, mean, std = CLIPS[index]
     return ClipFormat(
         size=(height, width),
-        fit="crop" if short else "stretch",
-        resize_short=short or None,
+        fit="pad" if before == "pad" else "crop" if before else "stretch",
+        resize_short=before if before and isinstance(before, int) else None,
+        resize_to=tuple(before) if isinstance(before, list) else None,
         interpolation=interpolation,
+        resampler="pillow",
         mean=tuple(mean),
         std=tuple(std),
         max_frames=32,

@@ -31,14 +31,18 @@ class Variant(NamedTuple):
     clip: int
     """Index into ``CLIPS``."""
     weights: list[list[Any]]
-    """[tag, index into CLIPS, into LICENCES, into TRAINED_ON, ImageNet-1k top-1 in % or 0] of each published set."""
+    """[tag, index into CLIPS, into LICENCES, into TRAINED_ON, ImageNet-1k top-1 in % or 0, side it was measured at] of
+    each published set."""
 
 
 # Written by ``python -m vidplug_timm.freeze``. Not by pathlib, whose import takes longer than reading the file.
 _read = json.loads(pkgutil.get_data(__name__, "catalogue.json") or b"")
 
 CLIPS: list[list[Any]] = _read["clips"]
-"""[height, width, short side before the crop (0: both sides are resized), interpolation, mean, std]."""
+"""[height, width, what comes before the crop, interpolation, mean, std].
+
+Before the crop the short side is brought to a number, or both sides to [height, width]; 0: both sides are brought to
+the size at once; "pad": the frame is fitted into the size, and the rest is filled."""
 LICENCES: list[str] = _read["licences"]
 TRAINED_ON: list[str] = _read["trained_on"]
 LEFT_OUT: dict[str, str] = _read["left_out"]

@@ -12,11 +12,15 @@ _KINETICS = {"mean": (0.43216, 0.394666, 0.37645), "std": (0.22803, 0.22145, 0.2
 _CLASSES = {"resnet": "ResNetExtractor", "s3d": "S3dExtractor", "mvit": "MvitExtractor", "swin": "SwinExtractor"}
 
 # The transforms that torchvision publishes beside its weights; frame counts and rates are those of its scores.
+# The published transform turns antialiasing off for all video models.
 _CLIPS: dict[Family, ClipFormat] = {
-    "resnet": ClipFormat(size=(112, 112), resize_to=(128, 171), fps=15, max_frames=16, overlap_frames=8, **_KINETICS),
+    "resnet": ClipFormat(
+        size=(112, 112), resize_to=(128, 171), antialias=False, fps=15, max_frames=16, overlap_frames=8, **_KINETICS
+    ),
     "s3d": ClipFormat(
         size=(224, 224),
         resize_to=(256, 256),
+        antialias=False,
         fps=15,
         min_frames=16,
         max_frames=128,
@@ -25,11 +29,19 @@ _CLIPS: dict[Family, ClipFormat] = {
         **_KINETICS,
     ),
     "mvit": ClipFormat(
-        frames=16, size=(224, 224), resize_short=256, fps=7.5, overlap_frames=4, mean=(0.45,) * 3, std=(0.225,) * 3
+        frames=16,
+        size=(224, 224),
+        resize_short=256,
+        antialias=False,
+        fps=7.5,
+        overlap_frames=4,
+        mean=(0.45,) * 3,
+        std=(0.225,) * 3,
     ),
     "swin": ClipFormat(
         size=(224, 224),
         resize_short=256,
+        antialias=False,
         fps=15,
         min_frames=2,
         max_frames=32,
@@ -60,6 +72,7 @@ def _spec(name: str, v: Variant) -> ExtractorSpec:
         clip=_CLIPS[v.family]
         if v.enum
         else replace(_CLIPS[v.family], size=(64, 64), resize_short=None, resize_to=None),
+        numerics_revision=2,
         parameters=v.parameters,
         weights=tuple(_weights(v, *score) for score in v.scores),
         # torchvision's reference script adds up the softmaxes of a video's clips.

@@ -28,10 +28,12 @@ def _spec(name: str, v: Variant) -> ExtractorSpec:
             frames=16,
             stride_frames=4,
             size=(v.size, v.size),
+            crop_rounding="down",
             mean=(0.485, 0.456, 0.406),
             std=(0.229, 0.224, 0.225),
             overlap_frames=4,
         ),
+        numerics_revision=2,
         parameters=v.parameters,
         weights=tuple(
             WeightsInfo(

@@ -34,10 +34,12 @@ def _joint(name: str, v: JointVariant) -> ExtractorSpec:
             stride_frames=2,
             size=(v.size, v.size),
             resize_short=round(v.size * 256 / 224),
+            crop_rounding="down",
             value_range=(-1.0, 1.0),
             overlap_frames=v.frames // 4,
         ),
         parameters=v.parameters,
+        numerics_revision=2,
         weights=tuple(
             WeightsInfo(
                 tag=tag,

@@ -20,8 +20,10 @@ _RULES = (
 def convert(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The encoder of the hub's files and of the authors' own under one set of names.
 
-    The authors' checkpoints hold the student beside its moving average (``target_encoder``); the average is taken,
-    as published probes do. What is no part of the encoder (predictor, pooler, classifier, optimiser) keeps its name
+    The authors' checkpoints hold ``encoder`` beside its moving average, ``target_encoder``. The average is taken: it is
+    what their evaluations load (``checkpoint_key: target_encoder`` in configs/eval and configs/inference), so the
+    published scores and probes belong to it. Their torch.hub entry loads ``encoder``, from which the hub's files were
+    converted. What is no part of the encoder (predictor, pooler, classifier, optimiser) keeps its name
     and is left over; the student and the authors' unused position table are dropped.
     """
     averaged = any(name.startswith("target_encoder.") for name in published)

@@ -45,7 +45,7 @@ class VJepa2Extractor(Extractor):
     def clip(self) -> ClipFormat:
         """The declared format at the side of the options or of the weights."""
         # The published margin: 256 : 224 at any side.
-        return replace(self.spec.clip, size=(self._side, self._side), resize_short=self._side * 256 // 224)
+        return replace(super().clip, size=(self._side, self._side), resize_short=self._side * 256 // 224)
 
     @property
     def blocks(self) -> list[nn.Module]:

@@ -27,16 +27,19 @@ def _spec(name: str, v: Variant) -> ExtractorSpec:
             "conv5": FeatureInfo(v.hidden, (1, 32, 32)),
             **{f"res{k + 2}": FeatureInfo(width, (1, 4 * 2**k, 4 * 2**k)) for k, width in enumerate(v.widths)},
         },
+        # Resized and cropped as in the hub's transform: ShortSideScale, CenterCropVideo.
         clip=ClipFormat(
             frames=v.frames,
             stride_frames=v.stride_frames,
             fps=30.0,
             size=(v.size, v.size),
             resize_short=v.size,
+            antialias=False,
             mean=(0.45, 0.45, 0.45),
             std=(0.225, 0.225, 0.225),
             overlap_frames=v.frames // 4,
         ),
+        numerics_revision=2,
         parameters=v.parameters,
         weights=_weights(v),
         # PySlowFast's test adds up the softmaxes of all views.

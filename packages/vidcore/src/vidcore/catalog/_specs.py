@@ -51,8 +51,13 @@ class ClipFormat:
 
     A video shorter than ``frames`` (or ``min_frames``) holds its last frame; one longer than
     ``frames`` (or ``max_frames``) is read by a sliding window whose features are averaged where
-    windows overlap. Frames are resized so that the short side is ``resize_short`` (default: the
-    size itself) and centre-cropped to ``size``; ``fit="stretch"`` resizes both sides instead.
+    windows overlap. ``fit`` says how frames come to ``size``:
+
+    - ``crop``: the short side is resized to ``resize_short`` (default: the size itself), the long side
+      in proportion and rounded down, and the centre is cropped.
+    - ``stretch``: both sides are resized.
+    - ``pad``: frames are resized until they fit into the size, and ``mean`` is put around them.
+
     Pixels go from [0, 255] linearly to ``value_range`` and then to ``(x - mean) / std``.
     """
 
@@ -64,11 +69,19 @@ class ClipFormat:
     """Source frame rate of the published protocol, where it states one."""
     size: tuple[int, int] | None = None
     """(height, width) of the clip; ``None``: any that is a multiple of ``size_multiple``."""
-    fit: Literal["crop", "stretch"] = "crop"
+    fit: Literal["crop", "stretch", "pad"] = "crop"
     resize_short: int | None = None
+    """Short side before the centre crop; where it is smaller than the size, black is put around."""
     resize_to: tuple[int, int] | None = None
     """(height, width) to which both sides are brought before the centre crop, where a publication does so."""
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    antialias: bool = True
+    """Whether shrinking averages over all pixels (as Pillow does); off where the publisher has it off."""
+    resampler: Literal["torch", "pillow"] = "torch"
+    """Whose kernels resize on a CPU; they differ by up to two grey levels of 255 where a cubic overshoots."""
+    crop_rounding: Literal["nearest", "down"] = "nearest"
+    """Offset of a centre crop whose margin is odd: ``nearest`` rounds half to even (torchvision), ``down`` rounds
+    towards the top left (transformers)."""
     value_range: tuple[float, float] = (0.0, 1.0)
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
@@ -81,6 +94,23 @@ class ClipFormat:
     size_multiple: int = 1
     overlap_frames: int = 0
     """Frames two neighbouring windows share over a long video."""
+
+    @property
+    def geometry(self) -> tuple[object, ...]:
+        """What decides how frames are resized and cropped; formats that agree in it see the same frames."""
+        pixels = self.mean if self.fit == "pad" else ()
+        return (
+            self.size,
+            self.fit,
+            self.resize_short,
+            self.resize_to,
+            self.interpolation,
+            self.antialias,
+            self.resampler,
+            self.crop_rounding,
+            self.size_multiple,
+            pixels,
+        )
 
 
 LOGITS, PROBABILITIES = "logits", "probabilities"
@@ -118,6 +148,8 @@ class WeightsInfo:
     """Where these weights want another clip than the variant's default."""
     classes: str = ""
     """Label set of the classifier in the file, as ``class_names`` takes it; empty: it has none, or none with names."""
+    note: str = ""
+    """What else one must know of them, such as which of a file's sets of tensors is taken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,20 +20,24 @@ def clip_in_words(clip: ClipFormat) -> str:
 
 def resize_in_words(clip: ClipFormat) -> str:
     """How frames come to the clip's size: ``short side to 256, centre 224x224, bilinear``."""
+    filtered = clip.interpolation if clip.antialias else f"{clip.interpolation} without antialiasing"
     if clip.size is None:
         if clip.size_multiple == 1:
             return ""
-        return f"each side down to a multiple of {clip.size_multiple}, {clip.interpolation}"
+        return f"each side down to a multiple of {clip.size_multiple}, {filtered}"
     size = f"{clip.size[0]}x{clip.size[1]}"
     if clip.fit == "stretch":
-        return f"both sides to {size}, {clip.interpolation}"
+        return f"both sides to {size}, {filtered}"
+    if clip.fit == "pad":
+        return f"into {size}, the mean around it, {filtered}"
     if clip.resize_to is not None:
         before = f"both sides to {clip.resize_to[0]}x{clip.resize_to[1]}"
     elif clip.size[0] == clip.size[1]:
-        before = f"short side to {max(clip.resize_short or 0, *clip.size)}"
+        before = f"short side to {clip.resize_short or clip.size[0]}"
     else:
-        before = "sides until the crop just fits"
-    return f"{before}, centre {size}, {clip.interpolation}"
+        margin = (clip.resize_short or min(clip.size)) / min(clip.size)
+        before = "sides until the crop just fits" if margin == 1 else f"sides until {margin:.3g} times the crop fits"
+    return f"{before}, centre {size}, {filtered}"
 
 
 def output_in_words(info: FeatureInfo) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from vidcore.cli._progress import counter
 from vidcore.cli._table import echo_table
+from vidcore.data.difficulty import DEFAULT_DIFFICULTY, Difficulty
 
 if TYPE_CHECKING:
     from vidcore.data.inspect import DataReport
@@ -135,9 +136,22 @@ def synth() -> None:
 @click.option("--frames", type=click.IntRange(2), default=16, show_default=True, help="Frames of each clip.")
 @click.option("--size", type=click.IntRange(16), default=64, show_default=True, help="Height and width in pixels.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The same seed, the same bytes.")
+@click.option(
+    "--difficulty",
+    type=click.Choice(get_args(Difficulty)),
+    default=DEFAULT_DIFFICULTY,
+    show_default=True,
+    help="hard: classes that only the order of the frames tells apart.",
+)
 @click.option("--workers", type=click.IntRange(1), help="Processes; by default one per core.")
-def trajectories(out: Path, clips: int, frames: int, size: int, seed: int, workers: int | None) -> None:
-    """Videos of linear, circular, helical and parabolic motion in 3D, with a manifest, into OUT.
+def trajectories(
+    out: Path, clips: int, frames: int, size: int, seed: int, difficulty: str, workers: int | None
+) -> None:
+    """Videos of a ball whose motion in 3D is its class, with a manifest, into OUT.
+
+    The classes are linear, circular, helical and parabolic motion; at --difficulty hard they are
+    four orders of the same positions: slow or fast, clockwise or anticlockwise.
+
 
     Run it again to go on after an interruption; a larger -n extends the set.
     """
@@ -150,6 +164,7 @@ def trajectories(out: Path, clips: int, frames: int, size: int, seed: int, worke
             frames=frames,
             size=size,
             seed=seed,
+            difficulty=difficulty,
             workers=workers or os.cpu_count() or 1,
             progress=progress,
         )

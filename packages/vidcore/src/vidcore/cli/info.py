@@ -117,6 +117,7 @@ def _weights(spec: ExtractorSpec) -> None:
             ("trained on", weights.trained_on),
             ("classes", weights.classes or ("none that are known" if spec.classifier else "")),
             ("score", weights.score),
+            ("note", weights.note),
             ("licence", weights.licence),
             ("from", weights.source),
             ("sha256", weights.sha256 or "not published"),

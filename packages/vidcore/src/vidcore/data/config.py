@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from vidcore.config import DatasetConfig
+from vidcore.data.difficulty import DEFAULT_DIFFICULTY, Difficulty
 
 
 class TrajectoriesConfig(DatasetConfig):
@@ -16,5 +17,8 @@ class TrajectoriesConfig(DatasetConfig):
     """Frames of a clip."""
     size: int = Field(64, ge=16)
     """Height and width in pixels."""
+    difficulty: Difficulty = DEFAULT_DIFFICULTY
+    """``easy``: four motions. ``medium``: the same with a second ball, occlusion, texture, a shaken camera and shorter
+    paths. ``hard``: four orders of the same positions besides, which only the order of the frames tells apart."""
     fps: int = Field(16, ge=1)
     """Frame rate written to the files."""

@@ -47,7 +47,7 @@ class NamedDataset(ABC):
 
 
 class Trajectories(NamedDataset):
-    """``trajectories``: a ball in linear, circular, helical or parabolic motion; see ``vidcore.data.synth``."""
+    """``trajectories``: a ball whose motion is its class; see ``vidcore.data.synth``."""
 
     config: TrajectoriesConfig
 
@@ -55,7 +55,15 @@ class Trajectories(NamedDataset):
         """Generate the clips that are missing."""
         c = self.config
         report = generate_trajectories(
-            folder, c.n, frames=c.frames, size=c.size, seed=c.seed, fps=c.fps, workers=workers, progress=told
+            folder,
+            c.n,
+            frames=c.frames,
+            size=c.size,
+            seed=c.seed,
+            fps=c.fps,
+            difficulty=c.difficulty,
+            workers=workers,
+            progress=told,
         )
         return report.manifest
 

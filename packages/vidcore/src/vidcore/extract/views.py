@@ -23,7 +23,7 @@ class Views:
 
     def __init__(self, formats: Mapping[str, ClipFormat], size: int | None) -> None:
         self._size = size
-        self.of = {name: _geometry(form) for name, form in formats.items()}
+        self.of = {name: form.geometry for name, form in formats.items()}
         self._formats = {self.of[name]: form for name, form in formats.items()}
 
     def needed(self, names: Sequence[str]) -> list[Geometry]:
@@ -72,7 +72,3 @@ class ViewBuilder:
             return self._out
         index = torch.tensor(self._places)
         return {geometry: view[index] for geometry, view in self._out.items()}
-
-
-def _geometry(form: ClipFormat) -> Geometry:
-    return (form.size, form.fit, form.resize_short, form.resize_to, form.interpolation, form.size_multiple)

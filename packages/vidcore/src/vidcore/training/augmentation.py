@@ -46,7 +46,13 @@ def augmentation_of(config: RunConfig, data: PreparedData, model: VideoModel) ->
     targets, asked = data.targets, config.augment
     clips = None
     if asked.changes_clips:
-        clips = Augment(asked, classes=targets.classes, kind=targets.kind, size=_size(config, model))
+        clips = Augment(
+            asked,
+            classes=targets.classes,
+            kind=targets.kind,
+            size=_size(config, model),
+            antialias=all(model.extractor(stream).clip.antialias for stream in model.streams),
+        )
     if asked.mixes:
         # One pixel: what cannot be mixed is refused here, and not in the first step.
         pixel = {"": torch.zeros(1, 1, 3, 1, 1, dtype=torch.uint8)}

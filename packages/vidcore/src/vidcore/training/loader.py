@@ -118,7 +118,7 @@ class ClipLoader:
         workers: int | None = None,
         pin: bool = False,
     ) -> None:
-        views = {name: _geometry(form) for name, form in streams.items()}
+        views = {name: form.geometry for name, form in streams.items()}
         kinds = list(dict.fromkeys(views.values()))
         self._view_of = {name: kinds.index(view) for name, view in views.items()}
         self._plan: list[list[Key]] = []
@@ -196,10 +196,6 @@ class _Plan:
 
     def __len__(self) -> int:
         return len(self._owner._plan)
-
-
-def _geometry(form: ClipFormat) -> tuple[object, ...]:
-    return (form.size, form.fit, form.resize_short, form.resize_to, form.interpolation, form.size_multiple)
 
 
 _Stacked = tuple[list[Tensor], Tensor, Tensor, tuple[int, ...]]

@@ -17,7 +17,7 @@ import pytest
 from vidcore.data.synth import encode, generate_trajectories, render_clip, writer
 from vidcore.errors import DataError
 
-SET = {"n": 70, "seed": 4, "frames": 8, "size": 32}  # 70 clips are two chunks
+SET = {"n": 70, "seed": 4, "frames": 8, "size": 32, "difficulty": "hard"}  # 70 clips are two chunks
 
 
 def contents(folder):
@@ -56,7 +56,7 @@ def test_videos_decode_to_the_clips_made_in_memory(made):
     report, _ = made
     for index in range(0, 70, 13):
         video, rate = decode(report.out / f"videos/{index:06d}.mp4")
-        clip, _ = render_clip(4, index, frames=8, size=32)
+        clip, _ = render_clip(4, index, frames=8, size=32, difficulty="hard")
         assert video.shape == clip.shape and rate == 16
         assert np.abs(video.astype(int) - clip).mean() < 6
 
@@ -185,6 +185,7 @@ def test_a_set_grows_without_its_first_clips_changing(made, tmp_path):
         ({"frames": 9}, "made with frames 8, now 9"),
         ({"size": 64}, "made with size 32, now 64"),
         ({"fps": 5}, "made with fps 16, now 5"),
+        ({"difficulty": "easy"}, "made with difficulty 'hard', now 'easy'"),
         ({"n": 7}, "holds a set of 70 trajectories, now 7 are asked for\n  give another folder, or -n 70"),
     ],
 )

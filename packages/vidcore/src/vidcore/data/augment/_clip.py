@@ -30,6 +30,7 @@ class Augment:
         kind: of the targets: class, multilabel, value or position.
         size: (height, width) a crop is brought to, best that of the extractor, which then resizes no more;
             by default that of the clip.
+        antialias: whether crops are shrunk with antialiasing, best as the extractor's clips are.
 
     Attributes:
         flips: whether clips are ever mirrored.
@@ -47,8 +48,10 @@ class Augment:
         classes: Sequence[str] = (),
         kind: str = "class",
         size: tuple[int, int] | None = None,
+        antialias: bool = True,
     ) -> None:
         self.config = config
+        self.antialias = antialias
         self.size = size
         self.notes: tuple[str, ...] = ()
         if kind == "position" and config.moves_things:
@@ -107,12 +110,14 @@ class Augment:
         size = list(self.size or (height, width))
         cropped: Tensor
         if self.config.crop == "resized":
-            transform = v2.RandomResizedCrop(size, self.config.crop_area, self.config.crop_aspect, antialias=True)
+            transform = v2.RandomResizedCrop(
+                size, self.config.crop_area, self.config.crop_aspect, antialias=self.antialias
+            )
             with _torch_draws_from(generator):
                 cropped = transform(frames)
             return cropped
         box = _multi_scale_box(height, width, self.config.crop_scales, generator)
-        cropped = v2.functional.resized_crop(frames, *box, size, antialias=True)
+        cropped = v2.functional.resized_crop(frames, *box, size, antialias=self.antialias)
         return cropped
 
     def _mirror(self, target: Tensor | None) -> Tensor | None:

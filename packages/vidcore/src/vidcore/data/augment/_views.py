@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -33,7 +34,7 @@ def views(frames: Tensor, clip: ClipFormat, crops: int = 3) -> Tensor:
         raise ConfigError(f"crops is {crops}; it must be at least 1")
     if crops == 1:
         return fit_frames(frames, clip)[None]
-    if clip.size is None or clip.fit == "stretch":
+    if clip.size is None or clip.fit != "crop":
         raise ConfigError(
             f"{crops} crops are asked for, and the extractor takes whole pictures of "
             f"{'any size' if clip.size is None else 'one size, stretched'}; use crops=1"
@@ -42,12 +43,13 @@ def views(frames: Tensor, clip: ClipFormat, crops: int = 3) -> Tensor:
     (height, width), (h, w) = resized.shape[-2:], clip.size
     if h > height or w > width:
         raise ConfigError(f"{crops} crops of {h}x{w} do not fit into frames of {height}x{width}; use crops=1")
+    # Offsets are rounded up, as PySlowFast and PyTorchVideo do in uniform_crop.
     along_width = width - w >= height - h
     cut = []
     for place in range(crops):
         share = place / (crops - 1)
-        top = round((height - h) * (0.5 if along_width else share))
-        left = round((width - w) * (share if along_width else 0.5))
+        top = math.ceil((height - h) * (0.5 if along_width else share))
+        left = math.ceil((width - w) * (share if along_width else 0.5))
         cut.append(resized[..., top : top + h, left : left + w])
     return torch.stack(cut)
 

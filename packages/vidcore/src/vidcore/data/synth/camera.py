@@ -55,8 +55,12 @@ class Camera:
         }
 
 
-def frame_path(path: Path, positions: Array, size: int, rng: np.random.Generator) -> Camera:
+def frame_path(
+    path: Path, positions: Array, size: int, rng: np.random.Generator, *, extent: float = 1.0, border: float = 0.0
+) -> Camera:
     """Draws a camera that sees all of ``positions`` (T, 3), the jittered ``path``, in frames of ``size`` x ``size``.
+
+    ``extent`` is a factor on the length of the path in the frame; ``border`` is kept free besides, in half-widths.
 
     The view is uniform over the directions the path allows, with any roll, so that "down" is nowhere in particular.
 
@@ -81,9 +85,9 @@ def frame_path(path: Path, positions: Array, size: int, rng: np.random.Generator
         half_time = plane[int(np.ceil(middle)) - 1 : int(middle) + 1].mean(axis=0)
         aim = (centroid + half_time) / 2
         for _ in range(_PLACES_PER_EXTENT):
-            focal = rng.uniform(*_EXTENT) / spread
+            focal = extent * rng.uniform(*_EXTENT) / spread
             shift = rng.normal(0.0, _PLACE_SD, 2) - focal * aim
-            if np.abs(focal * plane + shift).max() <= LIMIT:
+            if np.abs(focal * plane + shift).max() <= LIMIT - border:
                 half = size / 2
                 return Camera(position, rotation, focal * half, (1.0 + shift) * half)
 

@@ -18,14 +18,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from vidcore.data.difficulty import DEFAULT_DIFFICULTY
 from vidcore.data.synth.encode import encode_clip
-from vidcore.data.synth.paths import LABELS
 from vidcore.data.synth.table import FUTURE, columns, is_current, row_of
 from vidcore.data.synth.trajectories import (
     check_clip_arguments,
     check_number,
     clip_label,
     draw_scene,
+    labels_of,
     render_scene,
 )
 from vidcore.errors import DataError
@@ -45,6 +46,7 @@ class SynthParameters:
     frames: int
     size: int
     fps: int
+    difficulty: str = "easy"
     generator: str = "trajectories"
     format: int = _FORMAT
 
@@ -85,14 +87,15 @@ def generate_trajectories(
     seed: int = 0,
     workers: int = 1,
     fps: int = 16,
+    difficulty: str = DEFAULT_DIFFICULTY,
     progress: Callable[[int, int], None] | None = None,
 ) -> SynthReport:
     """Writes ``n`` clips to ``out``: ``videos/000000.mp4`` ..., ``manifest.csv``, ``metadata.jsonl``, ``synth.json``.
 
-    Clip i depends on ``seed``, i, ``frames``, ``size`` and ``fps`` alone, so the same arguments give the same bytes
-    whatever ``workers`` is and however often the run was interrupted. Called again on its own folder it makes only
-    what is missing; a larger ``n`` extends the set. Every file is written to a temporary name and renamed, and the
-    manifest comes last: where it is, the set is complete.
+    Clip i depends on ``seed``, i, ``frames``, ``size``, ``fps`` and ``difficulty`` alone, so the same arguments give
+    the same bytes whatever ``workers`` is and however often the run was interrupted. Called again on its own folder it
+    makes only what is missing; a larger ``n`` extends the set. Every file is written to a temporary name and renamed,
+    and the manifest comes last: where it is, the set is complete.
 
     With ``workers`` above 1 the processes are spawned, so a script that calls this needs the usual
     ``if __name__ == "__main__":`` guard.
@@ -105,6 +108,7 @@ def generate_trajectories(
         seed: not negative.
         workers: processes.
         fps: frame rate written to the files.
+        difficulty: ``easy``, ``medium`` or ``hard``; see ``vidcore.data.difficulty``.
         progress: called with (clips done, n) after each chunk.
 
     Raises:
@@ -113,11 +117,13 @@ def generate_trajectories(
     """
     started = time.monotonic()
     check_number("n", n, 1)
-    check_clip_arguments(seed, 0, frames, size)
+    check_clip_arguments(seed, 0, frames, size, difficulty)
     check_number("workers", workers, 1)
     check_number("fps", fps, 1)
     out = Path(out)
-    parameters = SynthParameters(seed=int(seed), frames=int(frames), size=int(size), fps=int(fps))
+    parameters = SynthParameters(
+        seed=int(seed), frames=int(frames), size=int(size), fps=int(fps), difficulty=difficulty
+    )
     try:
         written = _claim_and_fill(out, int(n), parameters, workers, progress)
         counts = _finish(out, int(n), parameters)
@@ -169,9 +175,10 @@ def _claim(out: Path, n: int, parameters: SynthParameters) -> int | None:
     if record_path.exists():
         record = _read_record(record_path)
         for key, ours in asdict(parameters).items():
-            if record.get(key) != ours:
+            # Sets made before there were difficulties are easy.
+            if record.get(key, "easy" if key == "difficulty" else None) != ours:
                 raise DataError(
-                    f"{out} holds trajectories made with {key} {record.get(key)!r}, now {ours!r} is asked for\n"
+                    f"{out} holds trajectories made with {key} {record.get(key, 'easy')!r}, now {ours!r} is asked for\n"
                     f"  give another folder, or the same {key} to complete this one"
                 )
         known = int(record["clips"])
@@ -248,7 +255,13 @@ def _make_chunk(out: Path, chunk: range, parameters: SynthParameters, missing: l
     wanted = set(missing)
     lines = []
     for index in chunk:
-        scene = draw_scene(parameters.seed, index, frames=parameters.frames, size=parameters.size)
+        scene = draw_scene(
+            parameters.seed,
+            index,
+            frames=parameters.frames,
+            size=parameters.size,
+            difficulty=parameters.difficulty,
+        )
         name = _name(index)
         if index in wanted:
             _write(out / "videos" / name, encode_clip(render_scene(scene), parameters.fps))
@@ -259,7 +272,7 @@ def _make_chunk(out: Path, chunk: range, parameters: SynthParameters, missing: l
 
 def _finish(out: Path, n: int, parameters: SynthParameters) -> dict[str, int]:
     """Joins the chunks' metadata and writes the manifest, unless they are there; returns the clips of each class."""
-    labels = [clip_label(parameters.seed, index) for index in range(n)]
+    labels = [clip_label(parameters.seed, index, parameters.difficulty) for index in range(n)]
     manifest = out / "manifest.csv"
     if not manifest.exists():
         metadata, part = out / "metadata.jsonl", out / "metadata.jsonl.part"
@@ -275,7 +288,7 @@ def _finish(out: Path, n: int, parameters: SynthParameters) -> dict[str, int]:
             rows.writerows(row_of(json.loads(line)) for line in lines_of_all)
         _write(manifest, text.getvalue().encode())
     shutil.rmtree(out / ".chunks", ignore_errors=True)
-    return {label: labels.count(label) for label in LABELS}
+    return {label: labels.count(label) for label in labels_of(parameters.difficulty)}
 
 
 def _name(index: int) -> str:
