@@ -98,6 +98,8 @@ class WeightsInfo:
     """The score its authors publish, with the metric and the data set."""
     clip: ClipFormat | None = None
     """Where these weights want another clip than the variant's default."""
+    adapt: bool = False
+    """The file is of another input: its first convolution takes other channels, or its kernels are those of images."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,9 @@ class ExtractorConfig(ComponentConfig):
     """Outputs to give, the first being the one downstream parts read; empty: the default output."""
     weights: str | None = None
     """Published tag, path, hf:owner/repo/file or https address; empty: random weights."""
+    adapt_weights: bool = False
+    """Take a weights file although its first convolution reads other channels, or its kernels are those of images:
+    they are summed or repeated over channels, and repeated in time."""
 
 
 class FusionConfig(ComponentConfig):

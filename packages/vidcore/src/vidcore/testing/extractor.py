@@ -32,8 +32,8 @@ class ExtractorConformance(ExtractorDeclarationConformance, ModuleConformance):
     Variants too large to build have ``ExtractorDeclarationConformance``.
     """
 
-    # ``outputs`` is read by every check (all are asked for); ``weights`` names files, which these checks do without.
-    not_options = ("outputs", "weights")
+    # ``outputs`` is read by every check (all are asked for); the others are about files, which these checks do without.
+    not_options = ("outputs", "weights", "adapt_weights")
 
     def inputs(self, module: Extractor, seed: int = 0) -> Tensor:
         """A raw video."""

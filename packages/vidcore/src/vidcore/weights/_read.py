@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from vidcore.errors import WeightsError
+from vidcore.weights._averages import AVERAGED_WRAPPERS, averaged_by_mmengine, over_raw, take_averaged
 from vidcore.weights._checkpoint import read_checkpoint
 
 # Where published checkpoints keep the network's tensors, beside optimizer states and options.
@@ -26,6 +27,8 @@ _FOLDER_NAMES = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
+# An index names files of tensors; one that names an index, itself for instance, would never end.
+_SHARDS = (".safetensors", ".bin", ".pt", ".pth")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class Published:
 
     tensors: dict[str, Tensor]
     metadata: dict[str, str] = field(default_factory=dict)
+    averaged: str = ""
+    """Where the file keeps the averages that stand here instead of the raw weights; empty: it keeps none."""
 
 
 def read_published(path: Path) -> Published:
@@ -41,7 +46,8 @@ def read_published(path: Path) -> Published:
 
     Takes safetensors, ``torch.save`` files (zip and older), and the ``*.index.json`` of sharded ones.
     Wrappers (``model_state``, ``state_dict``, ``model``, ...) and the prefixes of DistributedDataParallel
-    and ``torch.compile`` are removed; tensors of other nested dicts get dotted names.
+    and ``torch.compile`` are removed; tensors of other nested dicts get dotted names. Of a network that is there
+    twice, as trained and averaged, the averages are given.
 
     Raises:
         WeightsError: absent, empty, damaged, not a weights file, or it holds no tensors.
@@ -49,6 +55,12 @@ def read_published(path: Path) -> Published:
     published = _read(path)
     if not published.tensors:
         raise WeightsError(f"{path} holds no tensors")
+    try:
+        tensors, prefix = take_averaged(published.tensors)
+    except ValueError as exc:
+        raise WeightsError(f"{path}: {exc}") from exc
+    if prefix:
+        published = Published(tensors, published.metadata, prefix.rstrip("."))
     return published
 
 
@@ -94,9 +106,17 @@ def shard_names(path: Path) -> list[str]:
     if path.suffix != ".json":
         return []
     try:
-        return sorted({Path(name).name for name in json.loads(path.read_text("utf-8"))["weight_map"].values()})
-    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        names = sorted({Path(name).name for name in json.loads(path.read_text("utf-8"))["weight_map"].values()})
+    # RecursionError: brackets nested by the thousand.
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         raise WeightsError(f"{path} is not the index of a sharded weights file: it has no 'weight_map'") from exc
+    except OSError as exc:
+        raise WeightsError(f"cannot read {path}: {exc.strerror or exc}") from exc
+    if nested := [name for name in names if not name.endswith(_SHARDS)]:
+        raise WeightsError(
+            f"{path} names {nested[0]!r} as one of its files; expected files that end in {' or '.join(_SHARDS)}"
+        )
+    return names
 
 
 def _shards(path: Path) -> list[Path]:
@@ -120,7 +140,8 @@ def _read(path: Path) -> Published:
     # A safetensors file is 8 bytes of length and a JSON header.
     if head[8:9] == b"{" or path.suffix == ".safetensors":
         return _read_safetensors(path)
-    return Published(unwrap(read_checkpoint(path)))
+    tensors, averaged = unwrap(read_checkpoint(path))
+    return Published(tensors, averaged=averaged)
 
 
 def _refuse_text(path: Path, head: bytes) -> None:
@@ -145,14 +166,32 @@ def _read_safetensors(path: Path) -> Published:
     return Published(_without_prefixes(tensors), metadata)
 
 
-def unwrap(content: Any) -> dict[str, Tensor]:
-    """The network's tensors out of a checkpoint's wrappers, by dotted names; {} where there are none."""
+def unwrap(content: Any) -> tuple[dict[str, Tensor], str]:
+    """The network's tensors out of a checkpoint's wrappers, by dotted names, and where averages were found.
+
+    No tensors where there are none.
+    """
     while isinstance(content, Mapping):
         inner = next((content[key] for key in _WRAPPERS if _holds_tensors(content.get(key))), None)
-        if inner is None:
-            return _without_prefixes(dict(_flat(content, "")))
+        average = next((key for key in AVERAGED_WRAPPERS if _holds_tensors(content.get(key))), "")
+        if inner is None and not average:
+            return _without_prefixes(dict(_flat(content, ""))), ""
+        if average and averaged_by_mmengine(content):
+            return unwrap(inner)[0], "state_dict, as mmengine saves it"
+        if average:
+            # Beside the averages lie counts: n_averaged, steps, decay.
+            averages = unwrap({n: v for n, v in content[average].items() if not _is_number(v)})[0]
+            if inner is None:
+                return averages, average
+            raw = unwrap(inner)[0]
+            merged = over_raw(raw, averages)
+            return (raw, "") if merged is None else (merged, average)
         content = inner
-    return {}
+    return {}, ""
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.ndim == 0
 
 
 def _holds_tensors(value: Any) -> bool:
