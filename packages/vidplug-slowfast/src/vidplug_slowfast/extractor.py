@@ -46,8 +46,9 @@ class PathwayExtractor(Extractor):
         return list(blocks)
 
     def convert(self, published: dict[str, Tensor]) -> dict[str, Tensor]:
-        """PyTorchVideo's ``.pyth`` files as they are."""
-        return convert(published, self.state_dict())
+        """PyTorchVideo's ``.pyth`` files, and those of PySlowFast and mmaction2."""
+        pathways = 2 if self.variant.alpha > 1 else 1
+        return convert(published, self.state_dict(), stage_blocks(self.variant), pathways)
 
 
 class SlowFastExtractor(PathwayExtractor):

@@ -10,6 +10,7 @@ from vidcore.extractors import Extractor, step_times
 from vidcore.features import FeatureMap
 
 from .config import TorchvisionConfig
+from .convert import convert
 from .network import build
 
 
@@ -28,8 +29,8 @@ class _Torchvision(Extractor):
         return self.network.children()
 
     def convert(self, published: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Torchvision's names are ours, below ``network``."""
-        return {f"network.{name}": value for name, value in published.items()}
+        """Torchvision's files, and the same networks by PySlowFast, mmaction2 and Video Swin Transformer."""
+        return convert(published, self.state_dict())
 
 
 class ResNetExtractor(_Torchvision):
