@@ -88,7 +88,9 @@ AVERAGES = {name: tensor + 10 for name, tensor in TENSORS.items()}
         ),
         pytest.param({"ema": AVERAGES}, "ema", id="the average alone"),
         pytest.param(
-            {"state_dict": {**TENSORS, **{f"ema_model.{n}": t for n, t in AVERAGES.items()}}}, "ema_model", id="Lightning"
+            {"state_dict": {**TENSORS, **{f"ema_model.{n}": t for n, t in AVERAGES.items()}}},
+            "ema_model",
+            id="Lightning",
         ),
         pytest.param(
             {"state_dict": {**TENSORS, **{f"model_ema.{n.replace('.', '')}": t for n, t in AVERAGES.items()}}},

@@ -17,14 +17,12 @@ _PYSLOWFAST_BLOCK = (
     (r"\.branch2\.([abc])\.", r".branch2.conv_\1."),
     (r"\.branch2\.([abc])_bn\.", r".branch2.norm_\1."),
 )
-_MMACTION_BLOCK = tuple(
-    rule
-    for number, letter in enumerate("abc", 1)
-    for rule in (
-        (rf"\.conv{number}\.conv\.", f".branch2.conv_{letter}."),
-        (rf"\.conv{number}\.bn\.", f".branch2.norm_{letter}."),
-    )
-) + ((r"\.downsample\.conv\.", ".branch1_conv."), (r"\.downsample\.bn\.", ".branch1_norm."))
+_MMACTION_BLOCK = (
+    *((rf"\.conv{number}\.conv\.", f".branch2.conv_{letter}.") for number, letter in enumerate("abc", 1)),
+    *((rf"\.conv{number}\.bn\.", f".branch2.norm_{letter}.") for number, letter in enumerate("abc", 1)),
+    (r"\.downsample\.conv\.", ".branch1_conv."),
+    (r"\.downsample\.bn\.", ".branch1_norm."),
+)
 _PIXELS = "mmaction2 normalises pixels by ImageNet's mean and deviation, this extractor by 0.45 and 0.225"
 _POOL = "the first pool of mmaction2's C2D has no padding, this one has 1"
 

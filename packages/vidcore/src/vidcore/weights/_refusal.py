@@ -91,6 +91,8 @@ def _is_channels(published: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
     """Whether two kernels differ in their input channels alone, and one of them reads pixels."""
     if len(published) != len(wanted) or len(wanted) not in (4, 5):
         return False
-    return published[1] != wanted[1] and published[:1] + published[2:] == wanted[:1] + wanted[2:] and (
-        min(published[1], wanted[1]) <= 4
+    return (
+        published[1] != wanted[1]
+        and published[:1] + published[2:] == wanted[:1] + wanted[2:]
+        and (min(published[1], wanted[1]) <= 4)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -98,8 +99,7 @@ class WeightsReport:
 
     def words(self) -> str:
         """The tag or the file with the beginning of its hash, and what is remarkable about it."""
-        name = self.source if _is_tag(self.source) else Path(self.file).name
-        facts = [f"sha256 {self.sha256[:SHORT]}{', as published' if self.verified else ''}"]
+        facts = []
         if self.averaged:
             facts.append(f"averaged ones ({self.averaged})")
         if self.layout:
@@ -107,7 +107,8 @@ class WeightsReport:
         facts += [f"{kind} converted" for kind in self.converted]
         facts += [f"{len(self.resized)} resized"] * bool(self.resized)
         facts += [f"{len(self.random)} tensors of its own options random"] * bool(self.random)
-        return f"{name} ({', '.join(facts)}){f'; {self.note}' if self.note else ''}"
+        hashed = file_in_words(self.source, self.sha256, self.verified, facts)
+        return f"{hashed}; {self.note}" if self.note else hashed
 
     def summary(self) -> str:
         """Counts in one line: how much matched, from which file, with which hash."""
@@ -135,6 +136,12 @@ class WeightsReport:
                 lines.append(f"{title} ({len(entries)})")
                 lines += [f"  {entry}" for entry in entries]
         return "\n".join(lines)
+
+
+def file_in_words(source: str, sha256: str, verified: bool, facts: Sequence[str] = ()) -> str:
+    """``k400 (sha256 ..., as published)``: a tag, or the name of a file, with the beginning of its hash and facts."""
+    hashed = f"sha256 {sha256[:SHORT]}{', as published' if verified else ''}"
+    return f"{source if _is_tag(source) else Path(source).name} ({', '.join([hashed, *facts])})"
 
 
 def without_weights(spec: ExtractorSpec, parameters: bool = True) -> str:
