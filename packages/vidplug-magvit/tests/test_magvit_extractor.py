@@ -226,8 +226,9 @@ class TestWeights:
         for name, tensor in extractor.tokenizer.state_dict().items():
             assert torch.equal(tensor, averages[name]), name
         report = extractor.weights_report
-        assert report.left_over == ()
-        assert report.missing == (("projection.weight", "projection.bias") if "project" in options else ())
+        assert report.missing == ()
+        assert report.random == (("projection.weight", "projection.bias") if "project" in options else ())
+        assert report.averaged == "model_ema"
 
     def test_without_a_decoder_the_file_s_own_is_left_over(self, tmp_path):
         self.lightning(tmp_path / "video.ckpt", create(TEST).tokenizer)

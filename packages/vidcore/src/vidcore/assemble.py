@@ -19,6 +19,7 @@ from vidcore.catalog import (
     load_target,
 )
 from vidcore.config import Choice, RunConfig, component_config
+from vidcore.config.run import with_weights
 from vidcore.errors import ConfigError, PluginError, WiringError
 from vidcore.extractors.base import Extractor
 from vidcore.extractors.freezing import normalisers, train_last_blocks, untrained_modules
@@ -37,8 +38,9 @@ from vidcore.weights import load_weights
 def create(name: str, *, registry: Registry | None = None, **options: Any) -> Extractor:
     """Build an extractor by name, with its weights where a tag or ``weights=`` asks for some.
 
-    ``create("dinov2/vits14")`` has random weights; ``create("dinov2/vits14.lvd142m")`` and
-    ``create("dinov2/vits14", weights="file.safetensors")`` load them.
+    ``create("dinov2/vits14")`` has random weights; ``create("dinov2/vits14.lvd142m")``,
+    ``create("dinov2/vits14", weights="file.safetensors")`` and ``create("dinov2/vits14=file.safetensors")`` load them.
+    What was loaded is kept as ``extractor.weights_report``, and in one line as ``extractor.weights_line``.
 
     Raises:
         UnknownNameError: no extractor of that name.
@@ -53,10 +55,15 @@ def create(name: str, *, registry: Registry | None = None, **options: Any) -> Ex
 
 def _build(name: str, registry: Registry, options: dict[str, Any]) -> Extractor:
     """The extractor with initial weights; those it asks for are named in its config and not loaded."""
+    name, file = with_weights(name)
     entry, tag = registry.find("extractor", name)
     spec = entry.spec
     if not isinstance(spec, ExtractorSpec):
         raise PluginError(f"extractor {name!r} is declared as {type(spec).__name__}")
+    if file:
+        if options.get("weights") not in (None, file):
+            raise ConfigError(f"extractor {name!r} names weights {file!r}, and options name {options['weights']!r}")
+        options = {**options, "weights": file}
     if tag:
         if options.get("weights") not in (None, tag):
             raise ConfigError(f"extractor {name!r} names weights {tag!r}, and options name {options['weights']!r}")

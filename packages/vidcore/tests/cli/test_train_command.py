@@ -41,7 +41,8 @@ def test_train_prints_what_it_does_and_where_it_is(call, brightness, tmp_path):
     )
     assert (code, err) == (0, "")
     lines = out.splitlines()
-    assert any(line.startswith("extractor  basic/patch_transformer: ") and "weights random" in line for line in lines)
+    first = next(line for line in lines if line.startswith("extractor  basic/patch_transformer: "))
+    assert "random weights; none are published" in first
     assert any("of 36 clips" in line or "24 train" in line or " train, " in line for line in lines)
     # Epochs are in the log and in metrics.csv; here with -v only.
     assert not any(line.startswith("epoch ") for line in lines)

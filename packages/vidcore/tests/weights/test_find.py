@@ -6,7 +6,11 @@ import hashlib
 import http.server
 import importlib.util
 import json
+import re
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +19,7 @@ from vidcore.catalog import ExtractorSpec, WeightsInfo, installed
 from vidcore.errors import WeightsError
 from vidcore.weights import check_digest, find_weights, place_of
 from vidcore.weights._places import HubFile, UrlFile
+from vidcore.weights._reach import unreachable
 
 HUB = WeightsInfo(tag="ssl", source="hf:authors/net/pytorch_model.bin")
 URL = WeightsInfo(tag="k400", source="https://files.example.org/zoo/NET_8x8.pyth", sha256="a" * 8)
@@ -144,6 +149,61 @@ def test_plain_http_is_refused(make_net):
 @pytest.fixture
 def online(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("vidcore.weights._find.unreachable", lambda _: "")
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("https://127.0.0.1:9", r"127\.0\.0\.1 cannot be reached \("),
+        # RFC 2606: a name that never resolves.
+        ("https://files.invalid", r"files\.invalid (cannot be reached \(|does not answer within)"),
+    ],
+)
+def test_a_host_that_is_not_there(monkeypatch, address, message):
+    monkeypatch.setattr("vidcore.weights._reach.getproxies", dict)
+    monkeypatch.setattr("vidcore.weights._reach.SECONDS", 1.0)
+    before = time.monotonic()
+    assert re.match(message, unreachable(address))
+    assert time.monotonic() - before < 5
+
+
+def test_a_host_that_says_nothing(monkeypatch):
+    monkeypatch.setattr("vidcore.weights._reach.SECONDS", 0.05)
+    monkeypatch.setattr("vidcore.weights._reach._connect", lambda *_: time.sleep(1))
+    assert unreachable("https://files.example.org") == "files.example.org does not answer within 0.05 s"
+
+
+def test_behind_a_proxy_the_proxy_must_be_there(monkeypatch, server):
+    monkeypatch.setattr("vidcore.weights._reach.getproxies", lambda: {"https": server})
+    monkeypatch.setattr("vidcore.weights._reach.proxy_bypass", lambda _: False)
+    assert unreachable("https://files.invalid") == ""
+
+
+def test_no_network_is_one_line(make_net, caches, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("vidcore.weights._find.unreachable", lambda host: f"{host} cannot be reached (no route)")
+    with pytest.raises(WeightsError) as caught:
+        find_weights(make_net(URL).spec, "k400")
+    own = caches["own"] / "weights" / "files.example.org" / "zoo" / "NET_8x8.pyth"
+    assert str(caught.value) == (
+        "cannot fetch tiny/net.k400: https://files.example.org cannot be reached (no route); "
+        f"without a network copy the file to {own}"
+    )
+
+
+def test_the_hub_of_a_mirror(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "https://mirror.example.org")
+    assert place_of(HUB.source).host == "https://mirror.example.org"
+    assert place_of(URL.source).host == "https://files.example.org"
+
+
+def test_finding_a_file_imports_no_framework():
+    code = (
+        "import sys; from vidcore.weights import place_of; "
+        f"place_of({URL.source!r}).cached(); place_of({HUB.source!r}).cached(); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_hub_download(make_net, caches, monkeypatch, online):

@@ -6,6 +6,7 @@ import argparse
 import collections
 import json
 import pathlib
+import pickle
 import sys
 import types
 
@@ -68,11 +69,101 @@ def test_nested_networks_get_dotted_names(tmp_path):
     }
 
 
-def test_moving_averages_stay_for_convert(tmp_path):
-    path = tmp_path / "magvit.ckpt"
-    state = {"encoder.conv.weight": torch.ones(2), "model_ema.encoderconvweight": torch.zeros(2)}
-    torch.save({"state_dict": state, "pytorch-lightning_version": "2.2"}, path)
-    assert set(read_published(path).tensors) == set(state)
+AVERAGES = {name: tensor + 10 for name, tensor in TENSORS.items()}
+
+
+@pytest.mark.parametrize(
+    ("content", "where"),
+    [
+        pytest.param({"state_dict": TENSORS, "state_dict_ema": AVERAGES}, "state_dict_ema", id="timm"),
+        pytest.param({"model": TENSORS, "model_ema": AVERAGES, "epoch": 3}, "model_ema", id="ConvNeXt"),
+        pytest.param({"model_state": TENSORS, "ema_state": AVERAGES}, "ema_state", id="PySlowFast"),
+        pytest.param(
+            {
+                "model": TENSORS,
+                "model_ema": {**{f"module.{n}": t for n, t in AVERAGES.items()}, "n_averaged": torch.tensor(3)},
+            },
+            "model_ema",
+            id="torchvision",
+        ),
+        pytest.param({"ema": AVERAGES}, "ema", id="the average alone"),
+        pytest.param(
+            {"state_dict": {**TENSORS, **{f"ema_model.{n}": t for n, t in AVERAGES.items()}}},
+            "ema_model",
+            id="Lightning",
+        ),
+        pytest.param(
+            {"state_dict": {**TENSORS, **{f"model_ema.{n.replace('.', '')}": t for n, t in AVERAGES.items()}}},
+            "model_ema",
+            id="Open-MAGVIT2",
+        ),
+        pytest.param(
+            {"state_dict": AVERAGES, "ema_state_dict": prefixed("module."), "message_hub": {}},
+            "state_dict, as mmengine saves it",
+            id="mmengine",
+        ),
+    ],
+)
+def test_averaged_weights_are_taken(tmp_path, content, where):
+    path = tmp_path / "published.pth"
+    torch.save(content, path)
+    found = read_published(path)
+    assert found.averaged == where
+    assert {name: tensor.tolist() for name, tensor in found.tensors.items() if name in TENSORS} == {
+        name: tensor.tolist() for name, tensor in AVERAGES.items()
+    }
+
+
+def test_averages_of_a_teacher(tmp_path):
+    path = tmp_path / "dino.pth"
+    torch.save({"student": prefixed("backbone."), "teacher": {f"backbone.{n}": t for n, t in AVERAGES.items()}}, path)
+    found = read_published(path)
+    assert found.averaged == "teacher"
+    assert torch.equal(found.tensors["student.backbone.conv.bias"], AVERAGES["conv.bias"])
+
+
+def test_what_has_no_average_keeps_its_value(tmp_path):
+    path = tmp_path / "w.pth"
+    torch.save({"model": {**TENSORS, "bn.running_mean": torch.ones(2)}, "ema": AVERAGES}, path)
+    found = read_published(path).tensors
+    assert torch.equal(found["bn.running_mean"], torch.ones(2))
+    assert torch.equal(found["conv.bias"], AVERAGES["conv.bias"])
+
+
+def test_what_is_no_average_of_the_network(tmp_path):
+    path = tmp_path / "w.pth"
+    torch.save({"model": TENSORS, "ema": {"loss.weight": torch.ones(2)}}, path)
+    found = read_published(path)
+    assert found.averaged == ""
+    assert torch.equal(found.tensors["conv.bias"], TENSORS["conv.bias"])
+
+
+def test_averages_that_cannot_be_told_apart(tmp_path):
+    path = tmp_path / "w.pth"
+    state = {"a.bc": torch.ones(1), "ab.c": torch.ones(1), "model_ema.abc": torch.ones(1)}
+    torch.save(state, path)
+    with pytest.raises(WeightsError, match=r"a\.bc and ab\.c share the average model_ema\.abc"):
+        read_published(path)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors.index.json", "other.index.json", "sub/model.pkl"])
+def test_an_index_that_names_an_index(tmp_path, name):
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": name}}))
+    with pytest.raises(WeightsError, match=r"as one of its files; expected files that end in .safetensors or"):
+        read_published(index)
+    with pytest.raises(WeightsError, match=r"as one of its files"):
+        digest(index)
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_a_plain_pickle_is_refused_without_bad_advice(tmp_path, protocol):
+    path = tmp_path / "SLOWFAST_8x8_R50.pkl"
+    path.write_bytes(pickle.dumps({"blobs": {"conv1_w": np.ones(3)}}, protocol=protocol))
+    with pytest.raises(WeightsError) as caught:
+        read_published(path)
+    assert "weights_only" not in str(caught.value)
+    assert "pickle" in str(caught.value)
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".bin"])

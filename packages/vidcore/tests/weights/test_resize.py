@@ -33,16 +33,16 @@ def test_more_channels_repeat_the_published_ones_in_turn():
 
 
 def test_inflation_and_channels_together():
-    tensor, rule = resize("stem.weight", torch.ones(2, 3, 3, 3), (2, 1, 5, 3, 3))
+    tensor, rule = resize("stem.weight", torch.ones(2, 3, 3, 3), (2, 1, 5, 3, 3), adapt=True)
     assert tensor.shape == (2, 1, 5, 3, 3)
     torch.testing.assert_close(tensor, torch.full_like(tensor, 3 / 5))
     assert rule == "2D to 3D, repeated 5 times and divided, 3 to 1 input channels"
 
 
 def test_inner_convolutions_do_not_change_channels():
-    assert resize("block.weight", torch.ones(8, 1, 3, 3), (8, 2, 3, 3)) is None
-    assert resize("stem.weight", torch.ones(8, 1, 3, 3), (8, 3, 3, 3), first=True) is not None
-    assert resize("block.weight", torch.ones(8, 64, 3, 3), (8, 32, 3, 3), first=True) is None
+    assert resize("block.weight", torch.ones(8, 1, 3, 3), (8, 2, 3, 3), adapt=True) is None
+    assert resize("stem.weight", torch.ones(8, 1, 3, 3), (8, 3, 3, 3), first=True, adapt=True) is not None
+    assert resize("block.weight", torch.ones(8, 64, 3, 3), (8, 32, 3, 3), first=True, adapt=True) is None
 
 
 @pytest.mark.parametrize("tokens", [0, 1, 2, 5])

@@ -15,7 +15,7 @@ from vidcore.features import FeatureMap
 from vidcore.preprocess import check_video, plan_windows
 
 from .config import MagvitConfig
-from .convert import published_state_dict
+from .convert import convert
 from .network import Tokenizer
 from .variants import VARIANTS
 
@@ -78,11 +78,20 @@ class MagvitExtractor(Extractor):
         encoder = self.tokenizer.encoder
         return [encoder.conv_in, *encoder.down, *encoder.mid_block]
 
+    @property
+    def unpublished(self) -> tuple[str, ...]:
+        """The projection that ``project`` adds."""
+        return ("projection.",)
+
+    def required_tensors(self) -> frozenset[str]:
+        """All: ``encode`` and ``decode`` read what the outputs do not."""
+        return frozenset(self.state_dict())
+
     def convert(self, published: dict[str, Tensor]) -> dict[str, Tensor]:
         """The authors' Lightning checkpoints, moving averages preferred; a bare state dict as well."""
         if any(name.startswith(_OWN) for name in published):
             return published
-        return {f"{_OWN}{name}": value for name, value in published_state_dict(published).items()}
+        return convert(published)
 
     def forward(self, clip: Tensor) -> dict[str, FeatureMap]:
         """(B, 3, 4k + 1, H, W) -> the maps asked for, k + 1 steps.

@@ -46,8 +46,9 @@ class PathwayExtractor(Extractor):
         return list(blocks[: stage_blocks(self.variant)[-1] + 1])
 
     def convert(self, published: dict[str, Tensor]) -> dict[str, Tensor]:
-        """PyTorchVideo's ``.pyth`` files as they are."""
-        return convert(published, self.state_dict())
+        """PyTorchVideo's ``.pyth`` files, and those of PySlowFast and mmaction2."""
+        pathways = 2 if self.variant.alpha > 1 else 1
+        return convert(published, self.state_dict(), stage_blocks(self.variant), pathways)
 
     def _answers(self, clip: Tensor, *pathways: Tensor) -> dict[str, FeatureMap]:
         """The classifier's outputs: averages over windows of the training clip's size, then mean logits."""

@@ -9,6 +9,19 @@ from torch import Tensor
 
 _RULES = (
     (r"^(?:network\.|timesformer\.|model\.)+", ""),
+    # mmaction2 (mmaction/models/backbones/timesformer.py): attention 0 of a layer is over time, 1 over space.
+    (r"^patch_embed\.projection\.", "patch_embed.proj."),
+    (r"^transformer_layers\.layers\.", "blocks."),
+    (r"\.attentions\.0\.norm\.", ".temporal_norm1."),
+    (r"\.attentions\.0\.attn\.in_proj_", ".temporal_attn.qkv."),
+    (r"\.attentions\.0\.attn\.out_proj\.", ".temporal_attn.proj."),
+    (r"\.attentions\.0\.temporal_fc\.", ".temporal_fc."),
+    (r"\.attentions\.1\.norm\.", ".norm1."),
+    (r"\.attentions\.1\.attn\.in_proj_", ".attn.qkv."),
+    (r"\.attentions\.1\.attn\.out_proj\.", ".attn.proj."),
+    (r"\.ffns\.0\.norm\.", ".norm2."),
+    (r"\.ffns\.0\.layers\.0\.0\.", ".mlp.fc1."),
+    (r"\.ffns\.0\.layers\.1\.", ".mlp.fc2."),
     (r"^cls_token$", "embeddings.cls_token"),
     (r"^pos_embed$", "embeddings.position_embeddings"),
     (r"^time_embed$", "embeddings.time_embeddings"),
@@ -30,7 +43,7 @@ _RULES = (
 
 
 def convert(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The hub's files and the authors' ``.pyth`` under one set of names, the classifier included."""
+    """The hub's files, the authors' ``.pyth`` and mmaction2's under one set of names, the classifier included."""
     converted = {}
     for name, value in published.items():
         for pattern, replacement in _RULES:

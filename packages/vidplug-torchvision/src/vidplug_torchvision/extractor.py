@@ -11,6 +11,7 @@ from vidcore.extractors import Extractor, middle_time, step_times, window_averag
 from vidcore.features import FeatureMap
 
 from .config import TorchvisionConfig
+from .convert import convert
 from .network import CLASSIFIERS, build
 from .variants import VARIANTS
 
@@ -31,8 +32,8 @@ class _Torchvision(Extractor):
         return [child for name, child in self.network.named_children() if name != self._classifier]
 
     def convert(self, published: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Torchvision's names are ours, below ``network``."""
-        return {f"network.{name}": value for name, value in published.items()}
+        """Torchvision's files, and the same networks by PySlowFast, mmaction2 and Video Swin Transformer."""
+        return convert(published, self.state_dict())
 
     def _classified(self, vectors: Tensor, clip: Tensor) -> dict[str, FeatureMap]:
         """What the classifier says of the vectors that it reads, nothing where it is not asked for."""

@@ -11,6 +11,10 @@ _RULES = (
     (r"^(?:network\.|videomae\.)+", ""),
     # The authors' pretraining files keep the encoder beside a decoder.
     (r"^encoder\.(?=patch_embed\.|blocks\.|norm\.)", ""),
+    # mmaction2 (mmaction/models/backbones/vit_mae.py).
+    (r"^patch_embed\.projection\.", "patch_embed.proj."),
+    (r"\.mlp\.layers\.0\.0\.", ".mlp.fc1."),
+    (r"\.mlp\.layers\.1\.", ".mlp.fc2."),
     (r"^patch_embed\.proj\.", "embeddings.patch_embeddings.projection."),
     (r"^blocks\.", "encoder.layer."),
     (r"\.attn\.proj\.", ".attention.output.dense."),

@@ -56,7 +56,7 @@ class X3dExtractor(Extractor):
         return list(self.network.blocks)
 
     def convert(self, published: dict[str, Tensor]) -> dict[str, Tensor]:
-        """PyTorchVideo's ``.pyth`` files as they are."""
+        """PyTorchVideo's ``.pyth`` files, and those of PySlowFast and mmaction2."""
         return convert(published, self.state_dict())
 
     def forward(self, clip: Tensor) -> dict[str, FeatureMap]:

@@ -17,6 +17,7 @@ from vidcore.analysis.comparison.notes import notes_of
 from vidcore.analysis.comparison.row import Failed
 from vidcore.analysis.comparison.runner import cell_config, run_cells
 from vidcore.analysis.comparison.summary import row_of
+from vidcore.analysis.comparison.weights import weights_lines
 from vidcore.catalog import Registry, installed
 from vidcore.config.early import check_parts
 from vidcore.errors import ConfigError
@@ -46,7 +47,7 @@ def compare(
     failed is tried again; more names add rows to those that are there. Without any name, what is left undone is done.
 
     Args:
-        extractors: ``"A"`` for one, ``"A+B"`` for two that are fused.
+        extractors: ``"A"`` for one, ``"A+B"`` for two that are fused, ``"A=FILE"`` for one with weights of a file.
         data: a folder, manifest or data set.
         fusions: how the fused ones become one; by default ``concat``.
         readouts: by default ``mean``.
@@ -99,6 +100,8 @@ def compare(
                 folder.write_record(cell)
         costs = Costs(folder, base, registry)
         ordered = sorted(folder.read_cells(), key=lambda cell: (guess(cell.extractors, registry), len(cell.extractors)))
+        for line in weights_lines(folder, ordered, registry):
+            told(line)
         try:
             run_cells(folder, base, ordered, Ground(folder, source, registry, show), registry, told, show=show)
             costs.measure(ordered, told)

@@ -150,6 +150,8 @@ class WeightsInfo:
     """Label set of the classifier in the file, as ``class_names`` takes it; empty: it has none, or none with names."""
     note: str = ""
     """What else one must know of them, such as which of a file's sets of tensors is taken."""
+    adapt: bool = False
+    """The file is of another input: its first convolution takes other channels, or its kernels are those of images."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

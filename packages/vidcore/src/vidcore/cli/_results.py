@@ -34,6 +34,6 @@ def echo_results(results: Mapping[str, Any]) -> None:
         click.echo(f"\n{held['clips']} clips of the test split, which is in no fold, and the model that is shipped")
         echo_table(columns, result_rows({"test": held}), right=(1,))
     for stream, facts in results["extractors"].items():
-        click.echo(f"weights of {stream} before training: {weights_in_words(facts)}")
+        click.echo(f"{stream} before training: {weights_in_words(facts)}")
     for note in results["notes"]:
         click.echo(f"note: {note}")

@@ -13,6 +13,7 @@ import click
 
 from vidcore.cli._names import ComponentName
 from vidcore.cli._table import echo_table
+from vidcore.cli._weights import named_with_weights, weights_option
 from vidcore.errors import ConfigError, DataError, VidcoreError
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class _Size(click.ParamType[tuple[int, int]]):
 
 @click.command()
 @click.argument("names", nargs=-1, required=True, type=ComponentName("extractor"), metavar="NAME...")
+@weights_option
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Clips side by side.")
 @click.option("--frames", type=click.IntRange(1), help="Frames of a clip.  [default: the extractor's; any: 16]")
 @click.option("--size", type=_Size(), help="Of the raw video.  [default: 256x340; extractors that take any size: 224]")
@@ -55,6 +57,7 @@ def benchmark(
     context: click.Context,
     /,
     names: tuple[str, ...],
+    weights: str | None,
     device: str,
     calibration: Path | None,
     as_json: bool,
@@ -65,6 +68,8 @@ def benchmark(
     A name without weights (`slowfast`) is measured with random ones, which cost the same; one that cannot be measured
     does not stop the others, and makes the exit code 1.
     """
+    words = [name for name in names if name.startswith("weights=")]
+    names, _ = named_with_weights([name for name in names if name not in words], words, weights)
     if choices["precision"] == "int8" and calibration is None:
         raise ConfigError("--precision int8 needs --calibration PATH: some dozens of videos like those to come")
     choices["runtime"] = choices["runtime"] or ("auto" if choices["precision"] == "int8" else "eager")

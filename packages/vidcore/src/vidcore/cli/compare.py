@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -10,12 +11,16 @@ from typing import Any
 import click
 
 from vidcore.cli._names import ComponentName
+from vidcore.cli._weights import named_with_weights, random_option, weights_option
+
+# An extractor and its weights, unlike NAME.options.KEY=VALUE and NAME.freeze=true.
+_NAMED_FILE = re.compile(r"(?!.*\.(options|freeze|unfreeze_blocks|lora)\b[^=]*=)[^=.]+/[^=]+=")
 
 
 class _SeveralValues(click.Command):
     """Lets an option that may be repeated take several values after one flag: ``--extractor A B C``.
 
-    A value that reads ``key=value`` ends the list, so overrides can follow it.
+    A value that reads ``key=value`` ends the list, so overrides can follow it; ``family/variant=FILE`` does not.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -23,7 +28,7 @@ class _SeveralValues(click.Command):
         spread: list[str] = []
         flag: str | None = None
         for arg in args:
-            if arg.startswith("-") or "=" in arg:
+            if arg.startswith("-") or ("=" in arg and not _NAMED_FILE.match(arg)):
                 flag = arg.partition("=")[0] if arg.partition("=")[0] in several else None
             elif flag is not None and spread[-1] != flag:
                 spread.append(flag)
@@ -34,8 +39,10 @@ class _SeveralValues(click.Command):
 @click.command(cls=_SeveralValues)
 @click.option(
     "--extractor", "extractors", multiple=True, type=ComponentName("extractor", several=True), metavar="NAME...",
-    help="Rows; A+B is one of two, fused.",
+    help="Rows; A+B is one of two, fused; A=FILE names weights.",
 )  # fmt: skip
+@weights_option
+@random_option
 @click.option("--data", "source", metavar="PATH|NAME", help="A folder of classes, a CSV/JSONL manifest, a data set.")
 @click.option(
     "--fusion", "fusions", multiple=True, type=ComponentName("fusion"), metavar="NAME...",
@@ -70,6 +77,8 @@ def compare(
     on_error: str | None,
     wide: bool,
     verbose: bool,
+    weights: str | None,
+    random_weights: bool,
     overrides: tuple[str, ...],
 ) -> None:
     """Train compositions on the same frames, folds, seed and budget, and say which is best.
@@ -80,10 +89,15 @@ def compare(
     latter two. KEY=VALUE is any field that all rows share (train.epochs=3), or NAME.options.KEY=VALUE of one component.
     """
     from vidcore.catalog import installed
-    from vidcore.config.early import check_names
+    from vidcore.config import ExtractorChoice
+    from vidcore.config.early import check_names, refuse_random
 
+    extractors, overrides = named_with_weights(extractors, overrides, weights)
     named = [name.strip() for text in extractors for name in text.split("+") if name.strip()]
     check_names(installed(), extractors=named, fusions=fusions, readouts=readouts, heads=heads, source=source)
+    if not random_weights:
+        frozen = [name for name in named if f"{name.partition('=')[0]}.freeze=true" in overrides]
+        refuse_random([ExtractorChoice(name=name, freeze=True) for name in frozen], installed())
     from vidcore.analysis import compare as start
 
     choices: dict[str, Any] = {"data": {"on_error": on_error}} if on_error else {}

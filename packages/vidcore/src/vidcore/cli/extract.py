@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vidcore.cli._names import ComponentName
+from vidcore.cli._weights import named_with_weights, random_option, weights_option
 
 if TYPE_CHECKING:
     from vidcore.config import RunConfig
     from vidcore.extract import ExtractReport
     from vidcore.extract.cluster import ClusterReport
+    from vidcore.extractors import Extractor
 
 FAILED_ROWS = 3
 """Exit code where everything went well but some rows have no features."""
@@ -33,7 +36,9 @@ class _Shard(click.ParamType):  # type: ignore[type-arg]  # generic since click 
 
 @click.command()
 @click.option("--extractor", "extractors", multiple=True, type=ComponentName("extractor"), metavar="NAME",
-              help="family/variant[.weights]; any number.")  # fmt: skip
+              help="family/variant[.weights or =FILE]; any number.")  # fmt: skip
+@weights_option
+@random_option
 @click.option("--data", "source", metavar="PATH|NAME", help="A folder of videos, a CSV/JSONL manifest, a data set.")
 @click.option("--out", type=click.Path(path_type=Path), help="The store.  [default: the one training uses]")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="Extractors and data of a run's config.yaml.")
@@ -79,7 +84,15 @@ def extract(
 
     The exit code is 3 where some videos could not be used; they are listed in failures.csv.
     """
+    weights, random = options.pop("weights"), options.pop("random_weights")
+    if extractors or weights:
+        extractors, overrides = named_with_weights(extractors, overrides, weights)
     config = _config(extractors, source, file, overrides, options)
+    if not random:
+        from vidcore.catalog import installed
+        from vidcore.config.early import refuse_random
+
+        refuse_random(config.extractors, installed(), frozen=True)
     path = _store_path(out)
     listed = options.pop("failures") or path / "failures.csv"
     cluster = {name: options.pop(name) for name in ("engine", "ray_workers", "ray_address")}
@@ -116,7 +129,7 @@ def _config(
     if source is None and file is None:
         raise click.UsageError("say what to extract from: --data FOLDER, a manifest, or a data set's name")
     for override in overrides:
-        if not override.startswith(("extractors.", "data.")):
+        if not override.startswith(("extractors.", "data.", "weights=")):
             raise click.UsageError(f"{override!r} means nothing here; only extractors.* and data.* do")
     from vidcore.config import build_run_config
 
@@ -172,6 +185,8 @@ def _run(config: RunConfig, path: Path, listed: Path, options: dict[str, Any], *
     found = open_rows(data.source, data.options, workers=options["workers"] or 1)
     keep_freed_memory()
     live = build_extractors([(choice.name, choice.options) for choice in config.extractors], options["device"])
+    if show:
+        _print_weights(live)
     sampling = Sampling(data.sampling, data.frames or frames_for(live), data.stride)
     with shown(f"{', '.join(live)} -> {path}", show=show) as told, interrupted_by_signals(path):
         return start(
@@ -207,7 +222,10 @@ def _run_on_cluster(
     data = config.data
     extractors = tuple((choice.name, choice.options) for choice in config.extractors)
     # Wrong names, options and weights are refused here, before any machine is asked.
-    frames = data.frames or frames_for(build_extractors(extractors, "cpu"))
+    live = build_extractors(extractors, "cpu")
+    if show:
+        _print_weights(live)
+    frames = data.frames or frames_for(live)
     same = ("keep", "dtype", "precision", "runtime", "batch_size", "workers", "decoder", "device")
     job = ExtractionJob(
         extractors,
@@ -230,6 +248,11 @@ def _run_on_cluster(
     return extract_on_cluster(
         rows, job, workers=cluster["ray_workers"], address=cluster["ray_address"], on_task=told, failures=listed
     )
+
+
+def _print_weights(live: Mapping[str, Extractor]) -> None:
+    for extractor in live.values():
+        click.echo(extractor.weights_line)
 
 
 def _print(report: ExtractReport | ClusterReport, listed: Path) -> None:

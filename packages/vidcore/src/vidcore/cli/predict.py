@@ -46,6 +46,10 @@ def predict(
     from vidcore.training import load
 
     model = load(run, weights=weights, classes=classes, device=device)
+    if not as_json:
+        # Beside the answers, which may be piped on.
+        for line in model.weights_lines():
+            click.echo(line, err=True)
     rows: list[list[str]] = []
     failed = 0
     for answer in model.predict_each(videos, top_k, on_error="keep"):

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from vidcore.cli._names import ComponentName
+from vidcore.cli._weights import named_with_weights, random_option, weights_option
 
 
 @click.command()
@@ -19,8 +20,10 @@ from vidcore.cli._names import ComponentName
     multiple=True,
     type=ComponentName("extractor"),
     metavar="NAME",
-    help="family/variant[.weights]; several are fused.",
+    help="family/variant[.weights or =FILE]; several are fused.",
 )
+@weights_option
+@random_option
 @click.option("--data", "source", metavar="PATH|NAME", help="A folder of classes, a CSV/JSONL manifest, a data set.")
 @click.option(
     "--fusion", type=ComponentName("fusion"), metavar="NAME",
@@ -67,6 +70,8 @@ def train(
     force: bool,
     verbose: bool,
     on_error: str | None,
+    weights: str | None,
+    random_weights: bool,
     overrides: tuple[str, ...],
 ) -> None:
     """Train extractors, a readout and a head on videos, and test them.
@@ -74,6 +79,8 @@ def train(
     Without arguments it trains basic/keypoints on trajectory videos that it makes itself. Any field of
     the configuration can be set: train.epochs=3 data.frames=32 extractors.0.options.depth=6
     """
+    if extractors or weights:
+        extractors, overrides = named_with_weights(extractors, overrides, weights)
     head = heads[0] if len(heads) == 1 else None
     choices = run_choices(extractors, source, fusion, readout, head, out, name, on_error, folds)
     if len(heads) > 1:
@@ -90,7 +97,7 @@ def train(
         raise click.UsageError("--force belongs to --resume")
     from vidcore.catalog import installed
     from vidcore.config import build_run_config, parse_grid
-    from vidcore.config.early import check_run
+    from vidcore.config.early import check_run, refuse_random
 
     if grid:
         choices.setdefault("train", {})["grid"] = parse_grid(grid).model_dump(mode="json")
@@ -99,6 +106,8 @@ def train(
     config = build_run_config(file, choices, overrides)
     # Before torch is imported, which takes seconds.
     check_run(config, installed())
+    if not random_weights:
+        refuse_random(config.extractors, installed())
     from vidcore.training import train as start
 
     _carry_out(lambda: start(config, show=True, verbose=verbose))

@@ -9,6 +9,7 @@ import click
 
 from vidcore.cli._names import ComponentName
 from vidcore.cli._table import echo_table
+from vidcore.cli._weights import named_with_weights, random_option, weights_option
 
 
 @click.command()
@@ -16,6 +17,8 @@ from vidcore.cli._table import echo_table
     "--extractor", "extractors", multiple=True, type=ComponentName("extractor"), metavar="NAME",
     help="As for train; several are fused.",
 )  # fmt: skip
+@weights_option
+@random_option
 @click.option("--data", "source", metavar="PATH|NAME", help="A folder of classes, a CSV/JSONL manifest, a data set.")
 @click.option("--fusion", type=ComponentName("fusion"), metavar="NAME", help="As for train.")
 @click.option("--readout", type=ComponentName("readout"), metavar="NAME", help="As for train.")
@@ -59,6 +62,8 @@ def tune(
     share: float,
     top: int,
     no_prune: bool,
+    weights: str | None,
+    random_weights: bool,
     overrides: tuple[str, ...],
 ) -> None:
     """Search learning rate, weight decay and the options of readout and head; then train the best settings.
@@ -69,10 +74,14 @@ def tune(
     from vidcore.catalog import installed
     from vidcore.cli.train import run_choices
     from vidcore.config import build_run_config
-    from vidcore.config.early import check_run, require
+    from vidcore.config.early import check_run, refuse_random, require
 
+    if extractors or weights:
+        extractors, overrides = named_with_weights(extractors, overrides, weights)
     config = build_run_config(file, run_choices(extractors, source, fusion, readout, head), overrides)
     check_run(config, installed())
+    if not random_weights:
+        refuse_random(config.extractors, installed())
     require("optuna", "vidcore tune", "tune")
     from vidcore.analysis.tuning import tune as start
 

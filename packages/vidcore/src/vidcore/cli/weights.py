@@ -80,7 +80,7 @@ def verify(context: click.Context, source: str, extractor: str | None, as_json: 
 
     Nothing is downloaded; the extractor is built without memory for its parameters.
     """
-    from vidcore.weights import compare_weights, fits, refusal
+    from vidcore.weights import fit_weights
 
     spec, found = _found(source, extractor)
     if spec is None:
@@ -88,13 +88,16 @@ def verify(context: click.Context, source: str, extractor: str | None, as_json: 
             raise WeightsError(f"{found.path} is no published file; say whose it is to be: --extractor NAME")
         _describe(found)
         return
-    report = compare_weights(_on_meta(spec), found)
+    fitting = fit_weights(_on_meta(spec), found)
     if as_json:
-        click.echo(json.dumps({"fits": fits(report), **report.as_dict()}, indent=2))
-        context.exit(0 if fits(report) else 1)
-    if not fits(report):
+        fits = fitting.report.fits
+        click.echo(json.dumps({"fits": fits, **fitting.report.as_dict()}, indent=2))
+        context.exit(0 if fits else 1)
+    try:
+        report = fitting.checked().report
+    except WeightsError as exc:
         # Hundreds of names say no more than the first ones.
-        raise WeightsError(f"{refusal(report)}\n  every name: --json")
+        raise WeightsError(f"{exc}\n  every name: --json") from exc
     click.echo(str(report))
     click.echo("fits")
 
@@ -109,17 +112,18 @@ def convert(source: str, out: Path, extractor: str, force: bool) -> None:
 
     SOURCE is a file, a published tag, hf:owner/repo/file or an https address.
     """
-    from vidcore.weights import convert_weights, find_weights, save_converted
+    from vidcore.weights import find_weights, fit_weights, save_converted
 
     if out.suffix != ".safetensors":
         raise WeightsError(f"{out}: converted weights are safetensors; name it {out.with_suffix('.safetensors')}")
     if out.exists() and not force:
         raise WeightsError(f"{out} exists; replace it with --force")
     spec = _spec(extractor)[0]
-    report, state = convert_weights(_on_meta(spec), find_weights(spec, source))
-    save_converted(out, report, state)
-    click.echo(report.summary())
-    click.echo(f"{out}  {len(state)} tensors; load it with: vidcore.create({spec.name!r}, weights={str(out)!r})")
+    fitting = fit_weights(_on_meta(spec), find_weights(spec, source)).checked()
+    save_converted(out, fitting.report, fitting.state)
+    click.echo(fitting.report.summary())
+    usage = f"vidcore.create({spec.name!r}, weights={str(out)!r})"
+    click.echo(f"{out}  {len(fitting.state)} tensors; load it with: {usage}")
 
 
 def _specs(name: str | None) -> list[ExtractorSpec]:

@@ -21,6 +21,9 @@ class ExtractorConfig(ComponentConfig):
     classes: str | None = None
     """Label set of the published classifier, or a file with a class name per line; only the outputs logits and
     probabilities read it. Empty: that of the weights."""
+    adapt_weights: bool = False
+    """Take a weights file although its first convolution reads other channels, or its kernels are those of images:
+    they are summed or repeated over channels, and repeated in time."""
 
 
 class FusionConfig(ComponentConfig):

@@ -54,6 +54,33 @@ def check_extractors(choices: Iterable[ExtractorChoice], registry: Registry) -> 
             check_weights(entry.spec, asked)
 
 
+def refuse_random(choices: Iterable[ExtractorChoice], registry: Registry, *, frozen: bool = False) -> None:
+    """Refuse frozen extractors that have published weights and would be given random ones.
+
+    Features of such a network say little about a video, and nobody wants them by accident.
+
+    Args:
+        choices: extractors of a run.
+        registry: their specs.
+        frozen: whether all of them are frozen; otherwise those whose choice says so.
+
+    Raises:
+        WeightsError: naming the published weights, and the option that allows random ones.
+    """
+    for choice in choices:
+        entry, tag = registry.find("extractor", choice.name)
+        spec = entry.spec
+        if not isinstance(spec, ExtractorSpec) or not spec.weights or tag or choice.options.get("weights"):
+            continue
+        if frozen or choice.freeze:
+            raise WeightsError(
+                f"{spec.name} would have random weights, and it is frozen: its features would say little\n"
+                f"  published ones: --extractor {spec.name}.{spec.weights[0].tag}\n"
+                f"  a file: --extractor {spec.name}=FILE\n"
+                "  random ones all the same: --random-weights"
+            )
+
+
 def check_choices(
     kind: type[FusionSpec | ReadoutSpec | HeadSpec], choices: Iterable[Choice], registry: Registry
 ) -> None:

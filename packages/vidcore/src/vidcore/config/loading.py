@@ -75,6 +75,12 @@ def _override(tree: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise ConfigError(f"{override!r} is not of the form key=value, for example train.epochs=3")
+    if key == "weights":
+        extractors = tree.get("extractors") or ()
+        if len(extractors) != 1:
+            keys = ", ".join(f"extractors.{number}.options.weights" for number in range(len(extractors)))
+            raise ConfigError(f"{override!r}: there are {len(extractors)} extractors; say whose: {keys}")
+        key = "extractors.0.options.weights"
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as exc:

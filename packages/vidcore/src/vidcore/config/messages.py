@@ -37,6 +37,9 @@ def _line(issue: Any, model: type[BaseModel], prefix: str, elsewhere: Callable[[
             hint = f"did you mean '{before}{near[0]}'?"
         elif others:
             hint = f"did you mean '{others[0]}'?"
+        elif {"name", "options"} <= set(known):
+            # A component's own option, typed without its section.
+            hint = f"did you mean '{before}options.{path[-1]}'?"
         else:
             hint = f"known keys: {', '.join(known) or '(none)'}"
         return f"unknown key '{key}'; {hint}"

@@ -17,6 +17,12 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
+def with_weights(name: str) -> tuple[str, str | None]:
+    """``NAME=FILE`` as the name and the weights; without them ``None``."""
+    bare, equals, weights = name.partition("=")
+    return (bare, weights) if equals and weights else (bare, None)
+
+
 class Choice(_Section):
     """A component by name, and its options."""
 
@@ -38,7 +44,7 @@ class LoraOptions(_Section):
 
 
 class ExtractorChoice(Choice):
-    """An extractor, its options, and how much of it is trained."""
+    """An extractor, its options, and how much of it is trained. ``NAME=FILE`` names its weights as well."""
 
     freeze: bool | None = None
     """Keep its parameters fixed; by default where it has published weights, or no parameters, and nothing below says
@@ -47,6 +53,17 @@ class ExtractorChoice(Choice):
     """Train its last blocks only, so many, and what comes after them."""
     lora: LoraOptions | None = None
     """Train low-rank adapters beside its linear layers only: extractors.0.lora.rank=8"""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _weights_in_the_name(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or "=" not in str(data.get("name")):
+            return data
+        name, weights = with_weights(str(data["name"]))
+        options = dict(data.get("options") or {})
+        if options.setdefault("weights", weights) != weights:
+            raise ValueError(f"{data['name']} names weights, and options.weights names others: {options['weights']}")
+        return {**data, "name": name, "options": options}
 
     @model_validator(mode="after")
     def _one_way_of_training(self) -> ExtractorChoice:

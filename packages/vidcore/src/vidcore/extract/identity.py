@@ -31,7 +31,7 @@ def extractor_identity(
         dtype: Type in which features are stored.
         precision: Type in which they are computed.
     """
-    options = extractor.config.model_dump(mode="json", exclude={"weights", "outputs", "classes"})
+    options = extractor.config.model_dump(mode="json", exclude={"weights", "adapt_weights", "outputs", "classes"})
     identity = {
         "name": extractor.spec.name,
         "options": options,

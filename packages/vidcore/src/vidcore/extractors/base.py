@@ -23,8 +23,10 @@ from vidcore.catalog import (
 )
 from vidcore.config import ExtractorConfig
 from vidcore.errors import ConfigError, ShapeError
+from vidcore.extractors._tensors_read import tensors_read
 from vidcore.features import FeatureMap
 from vidcore.preprocess import Window, check_video, fit_frames, plan_windows, scale_pixels
+from vidcore.weights import WeightsReport, without_weights
 
 
 class Extractor(nn.Module, ABC):
@@ -41,6 +43,9 @@ class Extractor(nn.Module, ABC):
     Raises:
         ConfigError: an output is asked for that the extractor does not have.
     """
+
+    weights_report: WeightsReport | None = None
+    """What was loaded; ``None`` where nothing was, and the weights are random."""
 
     def __init__(self, spec: ExtractorSpec, config: ExtractorConfig) -> None:
         super().__init__()
@@ -117,6 +122,22 @@ class Extractor(nn.Module, ABC):
             for name, value in found.items()
             if name in self.output_names
         }
+
+    @property
+    def unpublished(self) -> tuple[str, ...]:
+        """Beginnings of the names of parameters that options add and no published file has: they start random."""
+        return ()
+
+    def required_tensors(self) -> frozenset[str]:
+        """Names of the parameters and buffers that a weights file must have: those the outputs asked for read."""
+        return tensors_read(self)
+
+    @property
+    def weights_line(self) -> str:
+        """One line on the weights: the file or tag and its hash, or that they are random, or that there are none."""
+        if self.weights_report is not None:
+            return self.weights_report.line()
+        return f"{self.spec.name}: {without_weights(self.spec, any(True for _ in self.parameters()))}"
 
     @abstractmethod
     def forward(self, clip: Any) -> dict[str, FeatureMap]:

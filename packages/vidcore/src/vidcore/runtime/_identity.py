@@ -26,7 +26,7 @@ def describe(extractor: Extractor, weights: str, tensors: list[Tensor], precisio
     return {
         "model": extractor.spec.name,
         "numerics_revision": extractor.spec.numerics_revision,
-        "options": extractor.config.model_dump(mode="json", exclude={"weights", "classes"}),
+        "options": extractor.config.model_dump(mode="json", exclude={"weights", "adapt_weights", "classes"}),
         "weights": weights,
         "inputs": [[list(t.shape), str(t.dtype).removeprefix("torch."), t.device.type] for t in tensors],
         "precision": precision,

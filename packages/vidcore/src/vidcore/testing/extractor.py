@@ -34,9 +34,9 @@ class ExtractorConformance(ExtractorDeclarationConformance, ModuleConformance):
     Variants too large to build have ``ExtractorDeclarationConformance``.
     """
 
-    # ``outputs`` is read by every check (all are asked for); ``weights`` and ``classes`` name files, which these checks
-    # do without; ``classifier`` checks the latter.
-    not_options = ("outputs", "weights", "classes")
+    # ``outputs`` is read by every check (all are asked for); the others are about files, which these checks do without;
+    # ``classifier`` checks ``classes``.
+    not_options = ("outputs", "weights", "adapt_weights", "classes")
 
     def inputs(self, module: Extractor, seed: int = 0) -> Tensor:
         """A raw video."""

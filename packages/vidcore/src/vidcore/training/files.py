@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from vidcore.cache import share_like_folder
 from vidcore.errors import RunError
 
 
@@ -25,6 +26,7 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield temporary
+        share_like_folder(temporary)
         if durable:
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())

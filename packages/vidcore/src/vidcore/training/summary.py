@@ -12,6 +12,7 @@ from vidcore.model import VideoModel
 from vidcore.training.device import device_name
 from vidcore.training.fitting import is_fitted
 from vidcore.training.one_device import OneDevice
+from vidcore.weights import without_weights
 
 if TYPE_CHECKING:
     from vidcore.training.device import Launched
@@ -26,19 +27,24 @@ def weights_facts(model: VideoModel) -> dict[str, Any]:
     for stream in model.streams:
         extractor = model.extractor(stream)
         report = getattr(extractor, "weights_report", None)
+        frozen = stream in model.frozen
         if report is None:
             own = "random" if any(True for _ in extractor.parameters()) else NO_WEIGHTS
-            facts[stream] = {"weights": own, "frozen": stream in model.frozen}
+            words = without_weights(extractor.spec, own != NO_WEIGHTS)
+            facts[stream] = {"weights": own, "words": words, "frozen": frozen}
         else:
-            facts[stream] = {"weights": report.source, "frozen": stream in model.frozen, **_loaded(report.as_dict())}
+            loaded = _loaded(report.as_dict())
+            facts[stream] = {"weights": report.source, "words": f"weights {report.words()}", "frozen": frozen, **loaded}
     return facts
 
 
 def weights_in_words(facts: Mapping[str, Any]) -> str:
-    """``random``, ``no parameters``, or what was asked for with the hash of the file."""
-    if facts["weights"] in ("random", NO_WEIGHTS):
-        return str(facts["weights"])
-    return f"{facts['weights']} (sha256 {facts['sha256'][:12]}, {facts['matched_fraction']:.1%} matched)"
+    """``random weights``, ``no parameters``, or what was asked for with the hash of the file."""
+    if "words" in facts:
+        return str(facts["words"])
+    # Of a run of an older version.
+    hashed = f" (sha256 {facts['sha256'][:12]})" if "sha256" in facts else ""
+    return f"{facts['weights']}{hashed}"
 
 
 def parameter_counts(model: VideoModel) -> dict[str, int]:
@@ -56,7 +62,7 @@ def header(model: VideoModel, config: RunConfig, splits: str, fabric: Launched) 
         parameters = list(model.extractor(stream).parameters())
         count, trained = sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad)
         state = "frozen" if facts["frozen"] else "trained" if trained == count else f"{trained:,} of them trained"
-        lines.append(f"extractor  {stream}: {count:,} parameters, {state}, weights {weights_in_words(facts)}")
+        lines.append(f"extractor  {stream}: {count:,} parameters, {state}, {weights_in_words(facts)}")
     counts, data, train = parameter_counts(model), config.data, config.train
     parts = f"{config.fusion.name} + {config.readout.name} + {config.head_title}"
     lines.append(f"model      {parts}, {counts['trained']:,} of {counts['total']:,} parameters trained")
@@ -133,5 +139,6 @@ def fold_rows(results: Mapping[str, Any]) -> list[tuple[str, str, str, str, str]
 
 
 def _loaded(report: Mapping[str, Any]) -> dict[str, Any]:
-    """The report without its long list of matched names, whose number is kept."""
-    return {name: len(value) if name == "matched" else value for name, value in report.items() if name != "source"}
+    """The report without its long lists of matched names, whose numbers are kept."""
+    counted = ("matched", "needed")
+    return {name: len(value) if name in counted else value for name, value in report.items() if name != "source"}

@@ -32,6 +32,7 @@ from vidcore.training.environment import missing_plugins
 from vidcore.training.files import read_json, replacing, write_json
 from vidcore.training.run import open_run
 from vidcore.training.sharding import like
+from vidcore.training.summary import weights_in_words
 
 _FORMAT = 1
 
@@ -115,6 +116,16 @@ class TrainedModel:
     def streams(self) -> dict[str, ClipFormat]:
         """The clip each stream takes."""
         return {name: self.model.extractor(name).clip for name in self.model.streams}
+
+    def weights_lines(self) -> list[str]:
+        """One line per extractor: where its weights came from before training, and whether they were trained."""
+        found = self.facts.get("weights")
+        recorded = found if isinstance(found, dict) else {}
+        return [
+            f"{stream}: {weights_in_words(facts)}{'' if facts.get('frozen') else ', trained since'}"
+            for stream, facts in recorded.items()
+            if isinstance(facts, dict) and facts.get("weights")
+        ]
 
     def predict(
         self,

@@ -60,6 +60,8 @@ _MAPPINGS: dict[str, Any] = {
 }
 _ALLOWED: list[Any] = [(_Record, name) for name in _RECORDS] + [(target, name) for name, target in _MAPPINGS.items()]
 
+# The number with which torch.save began files before PyTorch 1.6, as a pickle writes it.
+_TORCH_NUMBER = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")
 _REFUSED = re.compile(r"GLOBAL (\S+)")
 # What torch.load raises for bytes that are no checkpoint, or only the first part of one.
 _UNREADABLE = (
@@ -85,11 +87,26 @@ def read_checkpoint(path: Path) -> Any:
             plain data and the records listed here; the message names it.
     """
     zipped = zipfile.is_zipfile(path)
+    if not zipped:
+        _refuse_plain_pickle(path)
     try:
         with torch.serialization.safe_globals(_ALLOWED):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except _UNREADABLE as exc:
         raise WeightsError(_reason(path, exc)) from exc
+
+
+def _refuse_plain_pickle(path: Path) -> None:
+    """Refuse a pickle that ``torch.save`` did not write: Caffe2's, Detectron's, NumPy's, a plain dict's."""
+    with path.open("rb") as file:
+        head = file.read(64)
+    # Protocol 2 and later begin with this byte; the older format of torch.save goes on with its own number.
+    if head[:1] == b"\x80" and _TORCH_NUMBER not in head:
+        raise WeightsError(
+            f"{path} is a plain Python pickle, and that is refused: reading one can run code\n"
+            "  read it with the program that wrote it and save its tensors alone: "
+            "safetensors.torch.save_file(tensors, 'weights.safetensors')"
+        )
 
 
 def _reason(path: Path, exc: BaseException) -> str:
@@ -109,4 +126,7 @@ def _reason(path: Path, exc: BaseException) -> str:
             "'weights.safetensors')"
         )
     first = text.strip().splitlines()[0] if text.strip() else type(exc).__name__
+    if "weights_only" in text:
+        # PyTorch goes on to advise switching its protection off.
+        first = "its pickle is damaged or holds more than tensors and plain data"
     return f"{path} is not a whole weights file ({path.stat().st_size:,} bytes): {first[:200]}"

@@ -10,6 +10,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import Tensor
 
+from vidcore.cache import share_like_folder
 from vidcore.errors import WeightsError
 from vidcore.weights._report import WeightsReport
 
@@ -31,6 +32,7 @@ def save_converted(out: Path, report: WeightsReport, state: Mapping[str, Tensor]
         os.close(handle)
         # Tensors of one published storage, tied ones for instance, may not share memory in safetensors.
         save_file({name: tensor.clone().contiguous() for name, tensor in state.items()}, temporary, header)
+        share_like_folder(Path(temporary))
         Path(temporary).replace(out)
     except OSError as exc:
         raise WeightsError(f"cannot write {out}: {exc.strerror or exc}") from exc

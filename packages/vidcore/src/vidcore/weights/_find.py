@@ -11,8 +11,9 @@ from typing import Any
 from vidcore.catalog import ExtractorSpec, WeightsInfo
 from vidcore.config.early import check_weights
 from vidcore.errors import WeightsError
+from vidcore.weights._files import digest, weights_file
 from vidcore.weights._places import HubFile, Place, UrlFile
-from vidcore.weights._read import digest, weights_file
+from vidcore.weights._reach import unreachable
 
 # timm's and torchvision's file names end in the first digits of their SHA-256, a convention of torch hub.
 _DIGEST_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.\w+$")
@@ -146,6 +147,8 @@ def _fetch(place: Place, name: str, info: WeightsInfo | None, download: bool) ->
 
     if is_offline_mode():
         raise WeightsError(_absent(place, name, info, "HF_HUB_OFFLINE is set, so nothing is downloaded"))
+    if reason := unreachable(place.host):
+        raise WeightsError(f"cannot fetch {name}: {reason}; without a network copy the file to {place.candidates()[0]}")
     try:
         return place.fetch()
     except WeightsError as exc:

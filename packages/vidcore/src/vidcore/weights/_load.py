@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from vidcore.catalog import ExtractorSpec
 from vidcore.errors import WeightsError
 from vidcore.weights._convert import OWN_NAMES
 from vidcore.weights._find import FoundFile, check_digest, find_weights
-from vidcore.weights._match import Match, match, prefix_hint
+from vidcore.weights._layouts import without_prefixes
+from vidcore.weights._match import Match, match
 from vidcore.weights._read import Published, read_published
+from vidcore.weights._refusal import listed, refusal
 from vidcore.weights._report import WeightsReport
-
-ENOUGH = 0.95
-"""The share of the parameters, and of the running statistics, that a file must give."""
-_NAMES_SHOWN = 8
 
 
 class Loadable(Protocol):
     """A module that knows its published weights and how their names become its own: an extractor.
 
-    It may also have ``position_grids``, a mapping from the name of a position table to its grid,
-    (rows, columns) or (steps, rows, columns). Without it a table of positions is taken for a square grid.
+    It may also have
+
+    - ``required_tensors()``, the names in its state that its outputs depend on; without it they all do;
+    - ``unpublished``, prefixes of parameters that options add and no published file has;
+    - ``position_grids``, a mapping from the name of a position table to its grid, (rows, columns) or (steps, rows,
+      columns); without it a table of positions is taken for a square grid.
     """
 
     spec: ExtractorSpec
@@ -48,104 +52,160 @@ class Loadable(Protocol):
     def __setattr__(self, name: str, value: Any) -> None: ...
 
 
+@dataclass(frozen=True)
+class Fitting:
+    """A weights file beside the module it is for.
+
+    Attributes:
+        report: what fits and what does not.
+        state: tensors under the module's own names and in its shapes; load them only where ``report.fits``.
+        left_over: the file's other tensors, a classifier for instance, by the names the file gives them after usual
+            prefixes (``model.``, ``backbone.``, ``module.``) are taken off.
+    """
+
+    report: WeightsReport
+    state: dict[str, Tensor]
+    left_over: dict[str, Tensor]
+    names: tuple[str, ...] = ()
+
+    def checked(self) -> Fitting:
+        """Itself.
+
+        Raises:
+            WeightsError: the file does not fit.
+        """
+        if not self.report.fits:
+            raise WeightsError(refusal(self.report, self.names))
+        return self
+
+
 def load_weights(module: Loadable, source: str) -> WeightsReport:
     """Load published weights into an extractor; the report is kept as ``module.weights_report``.
 
-    The module is changed only if the weights fit.
+    The module is changed only if the weights fit: every parameter and floating-point buffer that the outputs asked
+    for depend on is in the file, in its shape (position tables may be resized), finite, and no kernel of it is all
+    zeros. Whatever else the file holds is left over.
 
     Args:
         module: an extractor, on a real device.
         source: a tag of its published weights, a file or folder, ``hf:owner/repo/file`` or an https address.
 
     Raises:
-        WeightsError: the file is not here and cannot be fetched, is not the published one (SHA-256), cannot
-            be read, or gives less than 95 % of the parameters (or of the running statistics).
+        WeightsError: the file is not here and cannot be fetched, is not the published one (SHA-256), cannot be read,
+            or does not fit.
     """
-    report, state = _compare(module, find_weights(module.spec, source))
-    if not fits(report):
-        raise WeightsError(refusal(report))
+    fitting = fit_weights(module, find_weights(module.spec, source)).checked()
+    report = fitting.report
     if any(tensor.is_meta for tensor in module.state_dict().values()):
         raise WeightsError(f"{report.extractor} is on the meta device, where there is nothing to load into")
-    module.load_state_dict(state, strict=False)
+    module.load_state_dict(fitting.state, strict=False)
     module.weights_report = report
     return report
 
 
-def compare_weights(module: Loadable, found: FoundFile) -> WeightsReport:
-    """The report that loading would give; the module, which may be on the meta device, stays as it is.
+def fit_weights(module: Loadable, found: FoundFile) -> Fitting:
+    """Read a file once and see how it fits; the module, which may be on the meta device, stays as it is.
 
     Raises:
         WeightsError: the file is not the published one or cannot be read.
     """
-    return _compare(module, found)[0]
-
-
-def convert_weights(module: Loadable, found: FoundFile) -> tuple[WeightsReport, dict[str, Tensor]]:
-    """The report, and the file's tensors under the module's own names and in its shapes.
-
-    Raises:
-        WeightsError: as ``load_weights``.
-    """
-    report, state = _compare(module, found)
-    if not fits(report):
-        raise WeightsError(refusal(report))
-    return report, state
-
-
-def fits(report: WeightsReport) -> bool:
-    """Whether enough of the extractor matched."""
-    return min(report.matched_fraction, report.matched_buffer_fraction) >= ENOUGH
-
-
-def refusal(report: WeightsReport) -> str:
-    """Why the weights do not fit, with the first names and a hint where a prefix is all that is wrong."""
-    short = report.matched_fraction < ENOUGH
-    share, what = (
-        (report.matched_fraction, "parameters")
-        if short
-        else (report.matched_buffer_fraction, "buffers (running statistics)")
-    )
-    lines = [
-        f"{report.file} does not fit {report.extractor}: {share:.1%} of its {what} match, "
-        f"and at least {ENOUGH:.0%} must",
-        _names("missing", report.missing),
-        _names("left over", report.left_over),
-        _names("of another shape", [str(entry) for entry in report.mismatched]),
-    ]
-    hint = prefix_hint(report.missing, report.left_over)
-    if hint:
-        lines.append(f"  hint: {hint}")
-    return "\n".join(line for line in lines if line)
-
-
-def _names(title: str, names: Sequence[str]) -> str:
-    more = f", and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
-    return f"  {title} ({len(names)}): {', '.join(names[:_NAMES_SHOWN])}{more}" if names else ""
-
-
-def _compare(module: Loadable, found: FoundFile) -> tuple[WeightsReport, dict[str, Tensor]]:
     sha256, verified = check_digest(module.spec, found)
+    published = read_published(found.path)
     wanted = module.state_dict()
-    tensors = _converted(module, read_published(found.path), wanted, found)
-    parameters = dict(module.named_parameters(remove_duplicate=False))
-    result = match(wanted, parameters, tensors, getattr(module, "position_grids", {}))
-    return _report(module.spec, found, sha256, verified, result), result.state
+    unpublished = tuple(getattr(module, "unpublished", ()))
+    required: Collection[str] = getattr(module, "required_tensors", lambda: wanted)()
+    needed = {name for name in required if not name.startswith(unpublished)} if unpublished else set(required)
+    best = _best_naming(module, published, wanted, needed, found)
+    result = match(
+        wanted,
+        dict(module.named_parameters(remove_duplicate=False)),
+        best.tensors,
+        needed,
+        grids=getattr(module, "position_grids", {}),
+        adapt=_may_adapt(module, found),
+        starts_at_zero=_zeros_at_start(module),
+    )
+    report = replace(
+        _report(module.spec, found, sha256, verified, result),
+        averaged=published.averaged or ("teacher" if "teacher." in best.prefix else ""),
+        prefix=best.prefix,
+        layout=getattr(best.tensors, "layout", ""),
+        note=getattr(best.tensors, "note", ""),
+        random=tuple(name for name in wanted if name.startswith(unpublished) and name not in result.state)
+        if unpublished
+        else (),
+    )
+    return Fitting(report, result.state, _left_over(best, result.left_over), tuple(published.tensors))
 
 
-def _converted(
-    module: Loadable, published: Published, wanted: Mapping[str, Tensor], found: FoundFile
-) -> dict[str, Tensor]:
-    own = published.metadata.get(OWN_NAMES) == module.spec.name
-    if own or published.tensors.keys() == wanted.keys():
-        return published.tensors
-    try:
-        return module.convert(dict(published.tensors))
-    except (KeyError, ValueError) as exc:
-        names = list(published.tensors)
+@dataclass(frozen=True)
+class _Naming:
+    """The file's tensors under the module's names, by one of the ways to get there."""
+
+    tensors: dict[str, Tensor]
+    prefix: str
+    before: dict[str, Tensor]
+    """The same without the prefix, as the file names them."""
+
+
+def _best_naming(
+    module: Loadable, published: Published, wanted: Mapping[str, Tensor], needed: Collection[str], found: FoundFile
+) -> _Naming:
+    """The naming under which most of the needed tensors are there: the file's own, or without a usual prefix."""
+    if published.metadata.get(OWN_NAMES) == module.spec.name:
+        return _Naming(published.tensors, "", published.tensors)
+    best, most = None, -1
+    failed: Exception | None = None
+    for prefix, tensors in without_prefixes(published.tensors):
+        if all(name in tensors for name in wanted):
+            return _Naming(tensors, prefix, tensors)
+        try:
+            converted = module.convert(dict(tensors))
+        except (KeyError, ValueError) as exc:
+            failed = failed or exc
+            continue
+        count = sum(name in converted for name in needed)
+        if count > most:
+            best, most = _Naming(converted, prefix, tensors), count
+        if count == len(needed):
+            break
+    if best is None or (failed is not None and not most):
         raise WeightsError(
-            f"{found.path} does not hold the published weights of {module.spec.name}: "
-            f"{type(exc).__name__} {exc}\n{_names('the file holds', names).lstrip()}"
-        ) from exc
+            f"{found.path} does not hold the published weights of {module.spec.name}: {_words(failed)}\n"
+            f"{listed('the file holds', list(published.tensors))}"
+        ) from failed
+    return best
+
+
+def _words(exc: Exception | None) -> str:
+    return f"it has no {exc}" if isinstance(exc, KeyError) else str(exc)
+
+
+def _left_over(naming: _Naming, names: Collection[str]) -> dict[str, Tensor]:
+    """Of the file's tensors those that are left over after conversion, by the file's names."""
+    rest = {id(naming.tensors[name]) for name in names}
+    return {name: tensor for name, tensor in naming.before.items() if id(tensor) in rest}
+
+
+def _may_adapt(module: Loadable, found: FoundFile) -> bool:
+    asked = getattr(getattr(module, "config", None), "adapt_weights", False)
+    return bool(asked) or any(info.adapt for info in module.spec.weights if info.tag == found.source)
+
+
+def _zeros_at_start(module: Loadable) -> Callable[[str], bool]:
+    """Whether the module initialises a tensor to zeros; built anew only if that is asked."""
+    fresh: dict[str, Tensor] = {}
+
+    def answer(name: str) -> bool:
+        if not fresh:
+            config = getattr(module, "config", None)
+            with torch.device("cpu"), torch.random.fork_rng(devices=[]):
+                built: Any = module if config is None else type(module)(module.spec, config)  # type: ignore[call-arg]
+            fresh.update(built.state_dict())
+        tensor = fresh.get(name)
+        return tensor is not None and not tensor.is_meta and not bool(tensor.any())
+
+    return answer
 
 
 def _report(spec: ExtractorSpec, found: FoundFile, sha256: str, verified: bool, result: Match) -> WeightsReport:
@@ -155,11 +215,13 @@ def _report(spec: ExtractorSpec, found: FoundFile, sha256: str, verified: bool, 
         file=str(found.path.absolute()),
         sha256=sha256,
         verified=verified,
+        needed=result.needed,
         matched=tuple(result.state),
         missing=result.missing,
+        spare=result.spare,
         left_over=result.left_over,
         resized=tuple(result.resized),
         mismatched=tuple(result.mismatched),
-        matched_fraction=result.parameter_fraction,
-        matched_buffer_fraction=result.buffer_fraction,
+        unfit=tuple(result.unfit),
+        converted=result.converted,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from vidcore.cache import cache_dir
 from vidcore.errors import WeightsError
-from vidcore.weights._read import shard_names
+from vidcore.weights._files import shard_names
 
 _HUB_ADDRESS = re.compile(r"(?P<owner>[\w.-]+)/(?P<repo>[\w.-]+?)(?:@(?P<revision>[\w.-]+))?/(?P<file>[^@]+)")
 
@@ -22,6 +23,11 @@ class Place(Protocol):
     @property
     def address(self) -> str:
         """Where it comes from."""
+        ...
+
+    @property
+    def host(self) -> str:
+        """Address of the machine it comes from: ``https://host`` or ``https://host:port``."""
         ...
 
     @property
@@ -71,6 +77,13 @@ class HubFile:
     def address(self) -> str:
         """``hf:owner/repo/file``."""
         return f"hf:{self.repo}{'@' + self.revision if self.revision else ''}/{self.names[0]}"
+
+    @property
+    def host(self) -> str:
+        """The hub, or the mirror that ``HF_ENDPOINT`` names."""
+        from huggingface_hub import constants
+
+        return str(constants.ENDPOINT)
 
     def candidates(self) -> list[Path]:
         """A plain copy in vidcore's cache, then the hub's own cache."""
@@ -139,15 +152,19 @@ class UrlFile:
         """The address itself."""
         return self.url
 
+    @property
+    def host(self) -> str:
+        """Scheme and host of the address."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc}"
+
     def candidates(self) -> list[Path]:
         """The cache of vidcore, by host and path, then the cache of torch hub and torchvision, by file name."""
-        from torch.hub import get_dir
-
         parts = urlsplit(self.url)
         steps = [step for step in unquote(parts.path).split("/") if step not in ("", ".", "..")]
         if not steps:
             raise WeightsError(f"{self.url} names no file")
-        return [cache_dir("weights").joinpath(parts.hostname or "", *steps), Path(get_dir(), "checkpoints", steps[-1])]
+        return [cache_dir("weights").joinpath(parts.hostname or "", *steps), _torch_hub() / "checkpoints" / steps[-1]]
 
     def cached(self) -> Path | None:
         """The file in either cache."""
@@ -165,6 +182,16 @@ class UrlFile:
         except (OSError, RuntimeError, ValueError) as exc:
             raise WeightsError(_first_line(exc)) from exc
         return path
+
+
+def _torch_hub() -> Path:
+    """The folder of torch hub, found without importing torch where nobody has."""
+    if "torch" in sys.modules:
+        from torch.hub import get_dir
+
+        return Path(get_dir())
+    shared = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(os.environ.get("TORCH_HOME") or f"{shared}/torch").expanduser() / "hub"
 
 
 def _first_line(exc: BaseException) -> str:

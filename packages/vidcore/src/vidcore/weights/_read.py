@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,19 +11,14 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from vidcore.errors import WeightsError
+from vidcore.weights._averages import AVERAGED_WRAPPERS, averaged_by_mmengine, over_raw, take_averaged
 from vidcore.weights._checkpoint import read_checkpoint
+from vidcore.weights._files import shards
 
 # Where published checkpoints keep the network's tensors, beside optimizer states and options.
 _WRAPPERS = ("model_state", "state_dict", "model_state_dict", "model", "module")
 # DistributedDataParallel and torch.compile put these before every name.
 _PREFIXES = ("module.", "_orig_mod.")
-# What transformers and timm leave in a folder, best first.
-_FOLDER_NAMES = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +27,8 @@ class Published:
 
     tensors: dict[str, Tensor]
     metadata: dict[str, str] = field(default_factory=dict)
+    averaged: str = ""
+    """Where the file keeps the averages that stand here instead of the raw weights; empty: it keeps none."""
 
 
 def read_published(path: Path) -> Published:
@@ -41,7 +36,8 @@ def read_published(path: Path) -> Published:
 
     Takes safetensors, ``torch.save`` files (zip and older), and the ``*.index.json`` of sharded ones.
     Wrappers (``model_state``, ``state_dict``, ``model``, ...) and the prefixes of DistributedDataParallel
-    and ``torch.compile`` are removed; tensors of other nested dicts get dotted names.
+    and ``torch.compile`` are removed; tensors of other nested dicts get dotted names. Of a network that is there
+    twice, as trained and averaged, the averages are given.
 
     Raises:
         WeightsError: absent, empty, damaged, not a weights file, or it holds no tensors.
@@ -49,67 +45,18 @@ def read_published(path: Path) -> Published:
     published = _read(path)
     if not published.tensors:
         raise WeightsError(f"{path} holds no tensors")
+    try:
+        tensors, prefix = take_averaged(published.tensors)
+    except ValueError as exc:
+        raise WeightsError(f"{path}: {exc}") from exc
+    if prefix:
+        published = Published(tensors, published.metadata, prefix.rstrip("."))
     return published
-
-
-def weights_file(path: Path) -> Path:
-    """``path`` itself, or the weights file in it where it is a folder of transformers or timm.
-
-    Raises:
-        WeightsError: there is no such file.
-    """
-    if path.is_file():
-        return path
-    if path.is_dir():
-        for name in _FOLDER_NAMES:
-            if (path / name).is_file():
-                return path / name
-        raise WeightsError(f"folder {path} holds none of: {', '.join(_FOLDER_NAMES)}\n  name the file itself")
-    raise WeightsError(f"no weights file at {path}")
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a weights file; of a sharded one, that of its shards' bytes in order of their names.
-
-    Raises:
-        WeightsError: the file cannot be read.
-    """
-    total = hashlib.sha256()
-    try:
-        for part in _shards(path) or [path]:
-            with part.open("rb") as file:
-                while chunk := file.read(1 << 20):
-                    total.update(chunk)
-    except OSError as exc:
-        raise WeightsError(f"cannot read {path}: {exc.strerror or exc}") from exc
-    return total.hexdigest()
-
-
-def shard_names(path: Path) -> list[str]:
-    """The file names in an ``*.index.json``; empty for a file that is no index.
-
-    Raises:
-        WeightsError: the index is damaged.
-    """
-    if path.suffix != ".json":
-        return []
-    try:
-        return sorted({Path(name).name for name in json.loads(path.read_text("utf-8"))["weight_map"].values()})
-    except (ValueError, KeyError, TypeError, AttributeError) as exc:
-        raise WeightsError(f"{path} is not the index of a sharded weights file: it has no 'weight_map'") from exc
-
-
-def _shards(path: Path) -> list[Path]:
-    parts = [path.parent / name for name in shard_names(path)]
-    absent = [part.name for part in parts if not part.is_file()]
-    if absent:
-        raise WeightsError(f"{path} names {len(parts)} files; not beside it: {', '.join(absent)}")
-    return parts
 
 
 def _read(path: Path) -> Published:
     if path.suffix == ".json":
-        parts = [_read(part).tensors for part in _shards(path)]
+        parts = [_read(part).tensors for part in shards(path)]
         return Published({name: tensor for part in parts for name, tensor in part.items()})
     try:
         with path.open("rb") as file:
@@ -120,7 +67,8 @@ def _read(path: Path) -> Published:
     # A safetensors file is 8 bytes of length and a JSON header.
     if head[8:9] == b"{" or path.suffix == ".safetensors":
         return _read_safetensors(path)
-    return Published(unwrap(read_checkpoint(path)))
+    tensors, averaged = unwrap(read_checkpoint(path))
+    return Published(tensors, averaged=averaged)
 
 
 def _refuse_text(path: Path, head: bytes) -> None:
@@ -145,14 +93,32 @@ def _read_safetensors(path: Path) -> Published:
     return Published(_without_prefixes(tensors), metadata)
 
 
-def unwrap(content: Any) -> dict[str, Tensor]:
-    """The network's tensors out of a checkpoint's wrappers, by dotted names; {} where there are none."""
+def unwrap(content: Any) -> tuple[dict[str, Tensor], str]:
+    """The network's tensors out of a checkpoint's wrappers, by dotted names, and where averages were found.
+
+    No tensors where there are none.
+    """
     while isinstance(content, Mapping):
         inner = next((content[key] for key in _WRAPPERS if _holds_tensors(content.get(key))), None)
-        if inner is None:
-            return _without_prefixes(dict(_flat(content, "")))
+        average = next((key for key in AVERAGED_WRAPPERS if _holds_tensors(content.get(key))), "")
+        if inner is None and not average:
+            return _without_prefixes(dict(_flat(content, ""))), ""
+        if average and averaged_by_mmengine(content):
+            return unwrap(inner)[0], "state_dict, as mmengine saves it"
+        if average:
+            # Beside the averages lie counts: n_averaged, steps, decay.
+            averages = unwrap({n: v for n, v in content[average].items() if not _is_number(v)})[0]
+            if inner is None:
+                return averages, average
+            raw = unwrap(inner)[0]
+            merged = over_raw(raw, averages)
+            return (raw, "") if merged is None else (merged, average)
         content = inner
-    return {}
+    return {}, ""
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.ndim == 0
 
 
 def _holds_tensors(value: Any) -> bool:

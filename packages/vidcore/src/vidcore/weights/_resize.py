@@ -17,7 +17,12 @@ _TIMES = re.compile(r"(^|[._])(time|temporal|frame)s?(_pos|_position)?(_?emb|_?e
 
 
 def resize(
-    name: str, tensor: Tensor, wanted: Sequence[int], grid: tuple[int, ...] | None = None, first: bool = False
+    name: str,
+    tensor: Tensor,
+    wanted: Sequence[int],
+    grid: tuple[int, ...] | None = None,
+    first: bool = False,
+    adapt: bool = False,
 ) -> tuple[Tensor, str] | None:
     """``tensor`` brought to the shape ``wanted``, and the rule in words; None where no rule applies.
 
@@ -27,10 +32,11 @@ def resize(
         wanted: the parameter's shape.
         grid: (rows, columns) or (steps, rows, columns) of a position table, where the extractor says it.
         first: whether this is the network's first convolution.
+        adapt: whether convolutions may be inflated in time, and the first one take other channels.
     """
     if _POSITIONS.search(name) or _TIMES.search(name) or grid:
         return _resize_positions(name, tensor, tuple(wanted), grid)
-    return _resize_convolution(tensor, tuple(wanted), first)
+    return _resize_convolution(tensor, tuple(wanted), first) if adapt else None
 
 
 def inflate(kernel: Tensor, steps: int) -> Tensor:

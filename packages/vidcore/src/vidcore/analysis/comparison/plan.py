@@ -15,6 +15,7 @@ from vidcore.catalog import ExtractorSpec, HeadSpec, Registry
 from vidcore.config import Choice, ExtractorChoice, RunConfig, build_run_config, read_yaml
 from vidcore.config.classifier import has_classifier
 from vidcore.config.messages import explain
+from vidcore.config.run import with_weights
 from vidcore.errors import ConfigError
 from vidcore.training.device import chosen_precision
 
@@ -32,7 +33,7 @@ def divide(overrides: Sequence[str], names: Iterable[str]) -> tuple[list[str], S
     Raises:
         ConfigError: an override of what differs between rows, or of nothing that a choice has.
     """
-    known = sorted(set(names), key=len, reverse=True)
+    known = sorted({with_weights(name)[0] for name in names}, key=len, reverse=True)
     base: list[str] = []
     settings: Settings = {}
     for override in overrides:
@@ -185,7 +186,7 @@ def _frames(found: Sequence[Combination], registry: Registry) -> int:
 
 def _choice(kind: type[C], name: str, settings: Settings) -> C:
     try:
-        return kind(name=name, **settings.get(name, {}))
+        return kind(name=name, **settings.get(with_weights(name)[0], {}))
     except ValidationError as exc:
         raise ConfigError(explain(exc, kind, f"{name}.")) from exc
 

@@ -77,9 +77,8 @@ def _weights(extractors: Sequence[Mapping[str, Any]]) -> str:
         if facts["weights"] in ("random", NO_WEIGHTS):
             found.append(facts["weights"])
         else:
-            part = "" if facts["matched_fraction"] == 1 else f", {facts['matched_fraction']:.1%} matched"
             name = facts["weights"].rpartition("/")[2].removesuffix(".safetensors")
-            found.append(f"{name} {facts['sha256'][:12]}{part}")
+            found.append(f"{name} {facts['sha256'][:12]}")
     return " + ".join(found)
 
 
