@@ -21,7 +21,7 @@ from vidcore.config.classifier import names_extractor
 from vidcore.data.clips import read_clip
 from vidcore.data.manifest import Row
 from vidcore.data.sampling import Sampling
-from vidcore.errors import DecodeError, RunError
+from vidcore.errors import DecodeError, RunError, UnknownNameError
 from vidcore.heads.base import TargetInfo
 from vidcore.heads.several import shares
 from vidcore.model import VideoModel
