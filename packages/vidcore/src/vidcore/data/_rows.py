@@ -13,6 +13,9 @@ from vidcore.errors import ManifestError
 
 COLUMNS = ("video", "label", "split", "group", "start_seconds", "end_seconds")
 SPLITS = ("train", "val", "test")
+# Between the labels of one row, where a head takes several.
+SEPARATOR = "|"
+FPS = "fps"
 SPLIT_ALIASES = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
 # What other tools call these columns; difflib alone finds none of them.
 COLUMN_ALIASES = {
@@ -27,7 +30,8 @@ class Row:
 
     ``start_seconds`` and ``end_seconds`` bound a half-open segment ``[start, end)`` counted from the first frame.
     Rows of one ``group`` (source video, subject, scene) never straddle a split. ``extra`` holds every other column,
-    as text from CSV and TSV and as written from JSON Lines.
+    as text from CSV and TSV and as written from JSON Lines. ``video`` is a file, or a folder of frame images whose
+    frame rate is in the column ``fps``.
     """
 
     video: Path
@@ -37,6 +41,20 @@ class Row:
     start_seconds: float | None = None
     end_seconds: float | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def fps(self) -> float | None:
+        """Frames per second of a folder of frame images; ``None`` where the column ``fps`` states none."""
+        try:
+            value = float(self.extra.get(FPS) or 0)
+        except (TypeError, ValueError, OverflowError):
+            return None
+        return value if 0 < value < math.inf else None
+
+    def clip_only(self) -> Row:
+        """The row without what its frames do not depend on: no label, no split, no group, no other column."""
+        extra = {FPS: self.extra[FPS]} if FPS in self.extra else {}
+        return Row(self.video, None, None, None, self.start_seconds, self.end_seconds, extra)
 
 
 def parse_row(source: Path, line: int, values: Mapping[str, Any], *, labels: bool) -> Row:
@@ -98,7 +116,7 @@ def _seconds(where: str, column: str, value: Any) -> float | None:
         return None
     try:
         seconds = float(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else math.nan
-    except ValueError:
+    except (ValueError, OverflowError):
         seconds = math.nan
     if not math.isfinite(seconds) or seconds < 0:
         raise ManifestError(f"{where}: {column} is {value!r}; give seconds from the first frame, 0 or more")

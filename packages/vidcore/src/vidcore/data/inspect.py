@@ -159,6 +159,7 @@ def inspect_source(
     requests = [
         {
             "path": os.fspath(path),
+            "fps": rows[places[path][0]].fps,
             "segments": [[rows[i].start_seconds, rows[i].end_seconds] for i in places[path]],
             "decode": decode,
         }

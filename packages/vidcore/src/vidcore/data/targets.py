@@ -11,11 +11,9 @@ import torch
 from torch import Tensor
 
 from vidcore.data._cells import LABEL, cells, number, point, points
+from vidcore.data._rows import SEPARATOR
 from vidcore.data.manifest import Row
 from vidcore.errors import DataError
-
-SEPARATOR = "|"
-"""Between the labels of one row, where a head takes several."""
 
 TargetKind = Literal["class", "multilabel", "value", "position", "several"]
 

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from vidcore.data.decode import VideoError
+from vidcore.data.frame_folder import frame_files
 from vidcore.data.manifest import Manifest, Row, read_source
 from vidcore.training.run import RunFolder
 
@@ -48,6 +50,8 @@ def content_mark(path: Path) -> str:
     Files up to 192 KiB are read whole. A file that differs only between the pieces goes unseen; containers
     keep sizes and positions of all frames at one of their ends, so another encoding differs there.
     """
+    if path.is_dir():
+        return _folder_mark(path)
     if not path.is_file():
         return "absent"
     size = path.stat().st_size
@@ -59,6 +63,18 @@ def content_mark(path: Path) -> str:
             for start in (0, (size - _PIECE) // 2, size - _PIECE):
                 file.seek(start)
                 digest.update(file.read(_PIECE))
+    return digest.hexdigest()[:16]
+
+
+def _folder_mark(folder: Path) -> str:
+    """Of a folder of frame images: the names and sizes of all, and the marks of the first, middle and last one."""
+    try:
+        files = frame_files(folder)
+    except VideoError:
+        return "absent"
+    digest = hashlib.sha256("".join(f"{file.name}/{file.stat().st_size}\n" for file in files).encode())
+    for place in (0, len(files) // 2, len(files) - 1):
+        digest.update(content_mark(files[place]).encode())
     return digest.hexdigest()[:16]
 
 
