@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from vidcore.cli._data import layout_option
+
 
 class _SeveralValues(click.Command):
     """Lets an option that may be repeated take several values after one flag: ``--extractor A B C``.
@@ -32,6 +34,7 @@ class _SeveralValues(click.Command):
 @click.command(cls=_SeveralValues)
 @click.option("--extractor", "extractors", multiple=True, metavar="NAME...", help="Rows; A+B is one of two, fused.")
 @click.option("--data", "source", metavar="PATH|NAME", help="A folder of classes, a CSV/JSONL manifest, a data set.")
+@layout_option
 @click.option("--fusion", "fusions", multiple=True, metavar="NAME...", help="For fused rows.  [default: concat]")
 @click.option("--readout", "readouts", multiple=True, metavar="NAME...", help="For every row.  [default: mean]")
 @click.option("--head", "heads", multiple=True, metavar="NAME...", help="For every row.  [default: classification]")
@@ -47,6 +50,7 @@ def compare(
     ctx: click.Context,
     extractors: tuple[str, ...],
     source: str | None,
+    layout: str | None,
     fusions: tuple[str, ...],
     readouts: tuple[str, ...],
     heads: tuple[str, ...],
@@ -67,7 +71,8 @@ def compare(
     """
     from vidcore.analysis import compare as start
 
-    choices: dict[str, Any] = {"data": {"on_error": on_error}} if on_error else {}
+    about_data = {key: value for key, value in (("on_error", on_error), ("layout", layout)) if value is not None}
+    choices: dict[str, Any] = {"data": about_data} if about_data else {}
     found = start(
         extractors,
         data=source,

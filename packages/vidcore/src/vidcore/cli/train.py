@@ -9,12 +9,15 @@ from typing import Any
 
 import click
 
+from vidcore.cli._data import layout_option
+
 
 @click.command()
 @click.option(
     "--extractor", "extractors", multiple=True, metavar="NAME", help="family/variant[.weights]; several are fused."
 )
 @click.option("--data", "source", metavar="PATH|NAME", help="A folder of classes, a CSV/JSONL manifest, a data set.")
+@layout_option
 @click.option("--fusion", metavar="NAME", help="How several extractors become one.  [default: concat]")
 @click.option("--readout", metavar="NAME", help="What the head reads of the features.  [default: mean]")
 @click.option(
@@ -39,6 +42,7 @@ import click
 def train(
     extractors: tuple[str, ...],
     source: str | None,
+    layout: str | None,
     fusion: str | None,
     readout: str | None,
     heads: tuple[str, ...],
@@ -59,7 +63,7 @@ def train(
     the configuration can be set: train.epochs=3 data.frames=32 extractors.0.options.depth=6
     """
     head = heads[0] if len(heads) == 1 else None
-    choices = run_choices(extractors, source, fusion, readout, head, out, name, on_error, folds)
+    choices = run_choices(extractors, source, fusion, readout, head, out, name, on_error, folds, layout)
     if len(heads) > 1:
         choices["heads"] = [{"name": name} for name in heads]
     if run is not None:
@@ -93,9 +97,11 @@ def run_choices(
     name: str | None = None,
     on_error: str | None = None,
     folds: int | None = None,
+    layout: str | None = None,
 ) -> dict[str, Any]:
     """The options that were given, as keys of the run configuration."""
-    data = {key: value for key, value in (("source", source), ("on_error", on_error)) if value is not None}
+    named = (("source", source), ("layout", layout), ("on_error", on_error))
+    data = {key: value for key, value in named if value is not None}
     parts = {key: {"name": value} for key, value in (("fusion", fusion), ("readout", readout), ("head", head)) if value}
     plain = {key: value for key, value in (("out", out), ("name", name)) if value is not None}
     chosen: dict[str, Any] = {**parts, **plain}

@@ -7,12 +7,14 @@ from typing import Any
 
 import click
 
+from vidcore.cli._data import layout_option
 from vidcore.cli._table import echo_table
 
 
 @click.command()
 @click.option("--extractor", "extractors", multiple=True, metavar="NAME", help="As for train; several are fused.")
 @click.option("--data", "source", metavar="PATH|NAME", help="A folder of classes, a CSV/JSONL manifest, a data set.")
+@layout_option
 @click.option("--fusion", metavar="NAME")
 @click.option("--readout", metavar="NAME")
 @click.option("--head", metavar="NAME")
@@ -44,6 +46,7 @@ from vidcore.cli._table import echo_table
 def tune(
     extractors: tuple[str, ...],
     source: str | None,
+    layout: str | None,
     fusion: str | None,
     readout: str | None,
     head: str | None,
@@ -66,7 +69,7 @@ def tune(
     from vidcore.cli.train import run_choices
     from vidcore.config import build_run_config
 
-    config = build_run_config(file, run_choices(extractors, source, fusion, readout, head), overrides)
+    config = build_run_config(file, run_choices(extractors, source, fusion, readout, head, layout=layout), overrides)
     found: dict[str, Any] = start(
         config,
         out,

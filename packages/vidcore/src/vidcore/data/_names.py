@@ -40,7 +40,7 @@ class NamesOnDisk:
         """The names in a folder, by their composed form; listed once."""
         if folder not in self._folders:
             try:
-                self._folders[folder] = {composed(name): name for name in os.listdir(folder)}
+                self._folders[folder] = {composed(name): name for name in os.listdir(folder)}  # noqa: PTH208 - names, not Paths
             except OSError:
                 self._folders[folder] = {}
         return self._folders[folder]

@@ -171,7 +171,7 @@ def frame_files(folder: Path) -> list[Path]:
         VideoError: The folder cannot be listed, or holds no image.
     """
     try:
-        names = [name for name in os.listdir(folder) if is_frame(name)]
+        names = [file.name for file in folder.iterdir() if is_frame(file.name)]
     except OSError as error:
         raise VideoError(folder, "open", error.strerror or str(error), "give a folder of frame images") from error
     if not names:

@@ -24,7 +24,7 @@ from typing import Any, TextIO
 
 from vidcore.errors import ConfigError, ManifestError
 
-from ._classes import stated_classes, write_classes
+from ._classes import stated_classes
 from ._folder import iter_folder
 from ._json import parse_json
 from ._names import NamesOnDisk
@@ -40,7 +40,6 @@ __all__ = [
     "iter_rows",
     "layout_of",
     "read_source",
-    "write_classes",
     "write_manifest",
 ]
 
@@ -159,7 +158,7 @@ def read_source(
     """
     published = layout_of(path, layout)
     if published is not None:
-        reading, rows = read_published(published, Path(path), options or {}, labels=labels)
+        reading, kept = read_published(published, Path(path), options or {}, labels=labels)
         return Manifest(
             Path(path), rows, reading.classes, dict(reading.flip_map), published.name,
             notes=tuple(reading.notes), missing=tuple(reading.missing),

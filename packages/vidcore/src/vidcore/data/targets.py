@@ -114,6 +114,28 @@ def several_targets(parts: Mapping[str, tuple[Sequence[int], Targets]], rows: in
     return Targets((), torch.cat(columns, 1), "several", parts=kept)
 
 
+def classes_in_order(rows: Sequence[Row], order: Sequence[str], *, several: bool) -> tuple[str, ...]:
+    """The classes that rows have, in the order that their data set states.
+
+    Args:
+        rows: with labels.
+        order: all classes of the data set.
+        several: whether a label may name several.
+
+    Raises:
+        DataError: a label names several classes, and one is wanted.
+    """
+    labels = {str(row.label) for row in rows if row.label is not None}
+    parts = {part.strip() for label in labels - set(order) for part in label.split(SEPARATOR)}
+    if parts and not several and parts <= set(order):
+        named = sum(str(row.label) not in set(order) for row in rows)
+        raise DataError(
+            f"the labels of {named} rows name several classes, and the head gives one: train it with "
+            "head.options.multilabel=true"
+        )
+    return tuple(name for name in order if name in labels or name in parts)
+
+
 def class_targets(rows: Sequence[Row], classes: Sequence[str] | None = None, *, column: str = LABEL) -> Targets:
     """One class per row; the classes are the labels in sorted order, unless they are given.
 

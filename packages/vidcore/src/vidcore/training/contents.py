@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from vidcore.data.decode import VideoError
@@ -22,10 +22,14 @@ Segment = tuple[str, float | None, float | None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenedData:
-    """Rows of a source and a mark of the contents of each of their files."""
+    """Rows of a source and a mark of the contents of each of their files.
+
+    orders  source -> its classes in the order of their indices, where it states one
+    """
 
     manifest: Manifest
     marks: Mapping[Path, str]
+    orders: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
@@ -36,12 +40,13 @@ class OpenedData:
         return digest.hexdigest()
 
 
-def opened(manifest: Manifest) -> OpenedData:
-    """Mark every file of ``manifest``."""
+def opened(manifest: Manifest, orders: Mapping[str, Sequence[str]] | None = None) -> OpenedData:
+    """Mark every file of ``manifest``; see ``OpenedData``."""
     videos = list(dict.fromkeys(row.video for row in manifest))
     # Reading is waiting, on a network's disk above all.
     with ThreadPoolExecutor(_READERS) as pool:
-        return OpenedData(manifest, dict(zip(videos, pool.map(content_mark, videos), strict=True)))
+        marks = dict(zip(videos, pool.map(content_mark, videos), strict=True))
+    return OpenedData(manifest, marks, orders or {})
 
 
 def content_mark(path: Path) -> str:

@@ -68,7 +68,7 @@ def find_layout(path: Path, name: str | None = None) -> Layout | None:
             )
         return layout
     taken: set[Path] = set()
-    found = []
+    found: list[Layout] = []
     for layout in LAYOUTS.values():
         lists = set(layout.lists(tree))
         if lists - taken and not (found and isinstance(layout, FrameFolders)):

@@ -65,7 +65,7 @@ class VideoFiles:
 
 
 def _below(path: str, hint: str) -> bool:
-    parts = path.split(os.sep)[:-1]
+    parts = Path(path).parts[:-1]
     return hint in parts or hint.replace(" ", "_") in parts
 
 

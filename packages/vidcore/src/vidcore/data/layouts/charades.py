@@ -84,7 +84,8 @@ def _names(reading: Reading) -> dict[str, str]:
     files = reading.tree.named_like(r"Charades_v1_classes\.txt", beside=True)
     if not files:
         return {code: code for code in (f"c{number:03d}" for number in range(157))}
-    return dict((code, name.strip() or code) for code, _, name in (text.partition(" ") for _, text in lines(files[0])))
+    named = (text.partition(" ") for _, text in lines(files[0]))
+    return {code: name.strip() or code for code, _, name in named}
 
 
 def _action(text: str, names: dict[str, str], where: str) -> tuple[str, float, float]:
