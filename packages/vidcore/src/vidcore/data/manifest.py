@@ -160,7 +160,7 @@ def read_source(
     if published is not None:
         reading, kept = read_published(published, Path(path), options or {}, labels=labels)
         return Manifest(
-            Path(path), rows, reading.classes, dict(reading.flip_map), published.name,
+            Path(path), kept, reading.classes, dict(reading.flip_map), published.name,
             notes=tuple(reading.notes), missing=tuple(reading.missing),
         )  # fmt: skip
     if options:

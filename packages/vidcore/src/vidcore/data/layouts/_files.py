@@ -31,8 +31,10 @@ class VideoFiles:
             ManifestError: Several are called so, and the hints do not tell them apart.
         """
         found = self._by_stem.get(composed(stem))
-        if found is None or isinstance(found, str):
-            return None if found is None else Path(found)
+        if isinstance(found, str):
+            return Path(found)
+        if found is None:
+            return None
         near = [path for path in found if any(_below(path, hint) for hint in hints if hint)]
         if len(near) != 1:
             raise ManifestError(

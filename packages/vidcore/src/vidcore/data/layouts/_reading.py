@@ -32,11 +32,11 @@ def read_published(
     """
     reading = Reading(path, layout.parse_options(options), Tree(path))
     rows: list[Row] = []
-    seen: set[tuple[str, float | None, float | None, str | None]] = set()
+    seen: set[tuple[Path, float | None, float | None, str | None]] = set()
     bare = again = 0
     for row in layout.rows(reading):
         # Of a segment there is a row for each of its classes, as in Charades; of a whole video there is one.
-        key = (str(row.video), row.start_seconds, row.end_seconds, None if row.start_seconds is None else row.label)
+        key = (row.video, row.start_seconds, row.end_seconds, None if row.start_seconds is None else row.label)
         if key in seen:
             again += 1
         elif labels and row.label is None:
