@@ -101,11 +101,17 @@ def closest(wanted: str, found: Sequence[str]) -> str:
     return f" (found: {', '.join(found) or 'none'}){hint}"
 
 
+def shown(value: Any, most: int = 80) -> str:
+    """A value as a message shows it: the beginning of a long one."""
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
 def _text(where: str, column: str, value: Any) -> str | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise ManifestError(f"{where}: {column} is {value!r}; give text")
+        raise ManifestError(f"{where}: {column} is {shown(value)}; give text")
     if isinstance(value, float) and math.isnan(value):
         raise ManifestError(f"{where}: {column} is NaN; give text, or leave it empty")
     return str(value).strip() or None
@@ -119,7 +125,7 @@ def _seconds(where: str, column: str, value: Any) -> float | None:
     except (ValueError, OverflowError):
         seconds = math.nan
     if not math.isfinite(seconds) or seconds < 0:
-        raise ManifestError(f"{where}: {column} is {value!r}; give seconds from the first frame, 0 or more")
+        raise ManifestError(f"{where}: {column} is {shown(value)}; give seconds from the first frame, 0 or more")
     return seconds
 
 
@@ -130,5 +136,5 @@ def _split(where: str, value: str | None) -> str | None:
     if name not in SPLITS:
         near = difflib.get_close_matches(name, [*SPLITS, *SPLIT_ALIASES], n=1)
         hint = f"; did you mean {SPLIT_ALIASES.get(near[0], near[0])!r}?" if near else ""
-        raise ManifestError(f"{where}: unknown split {value!r}; use {', '.join(SPLITS)}{hint}")
+        raise ManifestError(f"{where}: unknown split {shown(value)}; use {', '.join(SPLITS)}{hint}")
     return name

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vidcore.data._rows import Row
+from vidcore.data._rows import SPLITS, Row
 from vidcore.errors import ManifestError
 
 from ._tree import Tree
 from .base import Layout, Reading
 
 _SHOWN = 3
+_ORDER = {split: place for place, split in enumerate(SPLITS)}
 
 
 def read_published(
@@ -46,6 +47,8 @@ def read_published(
             rows.append(row)
     if not rows:
         raise ManifestError(_nothing(layout, reading, bare))
+    # Training rows first, whatever the order of the lists' names.
+    rows.sort(key=lambda row: _ORDER.get(row.split or "", len(SPLITS)))
     listed = len(reading.missing) + len(rows) + bare + again
     reading.notes.insert(0, f"layout     {layout.name}: {layout.described(reading)}")
     if bare:

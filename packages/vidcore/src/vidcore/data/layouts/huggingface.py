@@ -55,7 +55,7 @@ class HuggingFace(Layout):
                 known = {key: value for key, value in values.items() if key not in COLUMNS or key in _OURS}
                 known["label"] = values.get(column)
                 known["split"] = _folder_split(PurePosixPath(name).parts[0]) or _folder_split(path.parent.name)
-                yield parse_row(path, line, {**known, "video": video}, labels=False)
+                yield parse_row(path, line, {**known, "video": str(video.absolute())}, labels=False)
 
 
 # Columns of a manifest that mean the same here.
