@@ -55,7 +55,6 @@ def test_wrong_arguments_are_refused_before_a_framework_is_imported(tmp_path, ar
         ({"extractors": [{"name": "basic/keypoints", "options": {"widht": 8}}]}, ConfigError, "did you mean 'width'"),
         ({"data": {"source": "gone/clips.csv"}}, ManifestError, "there is no such folder or manifest"),
         ({"data": {"source": "gone"}}, ManifestError, "no data set, folder or manifest named 'gone'"),
-        ({"data": {"source": ".", "options": {"n": 4}}}, ConfigError, "data.options are for named data sets"),
         ({"name": "a/b"}, RunError, "without separators"),
     ],
 )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from vidcore.data._cells import number, points
+from vidcore.data._names import look_alikes, look_alikes_note
 from vidcore.data.manifest import Row, iter_rows, read_source, write_manifest
-from vidcore.errors import ManifestError
+from vidcore.data.spans import read_span, spans
+from vidcore.errors import DataError, ManifestError
 
 
 def _write(folder: Path, text: str, name: str = "m.csv", videos: tuple[str, ...] = ("a.mp4", "b.mp4")) -> Path:
@@ -64,7 +68,6 @@ def test_labels_may_be_left_out_where_none_are_needed(tmp_path: Path) -> None:
         ("video,label\n", "the manifest has no rows"),
         ("path,label\na.mp4,x\n", r"no column 'video' \(found: path, label\); rename 'path' to 'video'"),
         ("video,lable\na.mp4,x\n", r"no column 'label' \(found: video, lable\); rename 'lable' to 'label'"),
-        ("video;label\na.mp4;x\n", r"no column 'video' \(found: video;label\)"),
         ("video,label,label\na.mp4,x,y\n", "the column 'label' appears twice"),
         ("video,label\na.mp4,x,y\n", r"line 2: 3 values for 2 columns \(video, label\)"),
         ("video,label\na.mp4,x\nb.mp4, \n", r"line 3: b\.mp4 has no label"),
@@ -240,3 +243,74 @@ def test_written_paths_are_relative_where_they_can_be(tmp_path: Path) -> None:
     assert lines == [{"video": "v/a.mp4", "label": "x"}, {"video": str(outside), "label": "y"}]
     with pytest.raises(ManifestError, match="a manifest ends in"):
         write_manifest([], tmp_path / "m.parquet")
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|", ","])
+def test_the_header_says_what_separates_the_columns(separator: str, tmp_path: Path) -> None:
+    path = _write(tmp_path, f"video{separator}label\na.mp4{separator}run\nb.mp4{separator}walk\n")
+    assert [row.label for row in read_source(path)] == ["run", "walk"]
+    ((span,), rows) = list(spans(path, 5)), [Row(tmp_path / "a.mp4", "run"), Row(tmp_path / "b.mp4", "walk")]
+    assert [row for _, row in read_span(path, span)] == rows
+
+
+def test_a_semicolon_table_without_the_column_names_its_columns(tmp_path: Path) -> None:
+    path = _write(tmp_path, "path;class\na.mp4;x\n")
+    with pytest.raises(ManifestError, match=r"no column 'video' \(found: path, class\); rename 'path' to 'video'"):
+        read_source(path)
+
+
+@pytest.mark.parametrize("listed", ["NFC", "NFD"])
+def test_a_file_is_found_in_either_unicode_form(listed: str, tmp_path: Path) -> None:
+    other = {"NFC": "NFD", "NFD": "NFC"}[listed]
+    on_disk = unicodedata.normalize(other, "caf\u00e9/\u00fcbung.mp4")
+    path = _write(tmp_path, f"video,label\n{unicodedata.normalize(listed, 'café/übung.mp4')},x\n", videos=(on_disk,))
+    assert read_source(path).rows == [Row(tmp_path / on_disk, "x")]
+    assert [row.video for row in iter_rows(path)] == [tmp_path / on_disk]
+    (span,) = spans(path, 1)
+    assert read_span(path, span)[0][1].video == tmp_path / on_disk
+
+
+def test_a_colon_in_a_relative_path_is_part_of_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _write(tmp_path, "video,label\n12:30.mp4,x\n", videos=("12:30.mp4",))
+    monkeypatch.chdir(tmp_path)
+    assert read_source("m.csv").rows == [Row(Path("12:30.mp4"), "x")]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        (
+            "m.csv",
+            "video,label,note\na.mp4,x," + "n" * 131_073 + "\n",
+            "line 2: a value has more than 131,072 characters",
+        ),
+        ("m.jsonl", '{"video": "a.mp4", "label": "x", "n": ' + "9" * 5000 + "}\n", "line 1: it holds a number of more"),
+        ("m.jsonl", '{"video": "a.mp4", "label": "x", "n": ' + "[" * 200_000 + "}\n", "line 1: its lists and objects"),
+        ("m.jsonl", '{"video": "a.mp4", "label": "x", "start_seconds": 1' + "0" * 400 + "}\n", "give seconds from"),
+        ("m.csv", "video,label,start_seconds\na.mp4,x,1e400\n", "give seconds from"),
+    ],
+)
+def test_values_beyond_all_limits_are_one_sentence(name: str, text: str, message: str, tmp_path: Path) -> None:
+    path = _write(tmp_path, text, name)
+    with pytest.raises(ManifestError, match=message) as caught:
+        read_source(path)
+    assert len(str(caught.value).replace(str(path), "")) < 300
+
+
+def test_huge_numbers_in_other_columns_are_one_sentence(tmp_path: Path) -> None:
+    row = Row(tmp_path / "a.mp4", "x", extra={"speed": 10**400, "places": [[10**400, 1]]})
+    with pytest.raises(DataError, match="a number is needed"):
+        number(row.extra["speed"], row, "speed")
+    with pytest.raises(DataError, match="positions such as"):
+        points(row.extra["places"], row, "places")
+    with pytest.raises(DataError, match="positions such as"):
+        points("[" * 100_000, row, "places")
+
+
+def test_labels_that_look_the_same() -> None:
+    labels = ["Run", "run", "caf\u00e9", "cafe\u0301", "long  jump", "long jump", "walk"]
+    assert look_alikes(labels) == [("Run", "run"), ("cafe\u0301", "caf\u00e9"), ("long  jump", "long jump")]
+    assert look_alikes_note(["walk", "run"]) is None
+    note = look_alikes_note(labels)
+    assert note is not None
+    assert "'cafe\\u0301' and 'caf\\xe9'" in note

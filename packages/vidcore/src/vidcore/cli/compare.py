@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from vidcore.cli._data import layout_option
 from vidcore.cli._names import ComponentName
 from vidcore.cli._weights import named_with_weights, random_option, weights_option
 
@@ -44,6 +45,7 @@ class _SeveralValues(click.Command):
 @weights_option
 @random_option
 @click.option("--data", "source", metavar="PATH|NAME", help="A folder of classes, a CSV/JSONL manifest, a data set.")
+@layout_option
 @click.option(
     "--fusion", "fusions", multiple=True, type=ComponentName("fusion"), metavar="NAME...",
     help="For fused rows.  [default: concat]",
@@ -68,6 +70,7 @@ def compare(
     ctx: click.Context,
     extractors: tuple[str, ...],
     source: str | None,
+    layout: str | None,
     fusions: tuple[str, ...],
     readouts: tuple[str, ...],
     heads: tuple[str, ...],
@@ -100,7 +103,8 @@ def compare(
         refuse_random([ExtractorChoice(name=name, freeze=True) for name in frozen], installed())
     from vidcore.analysis import compare as start
 
-    choices: dict[str, Any] = {"data": {"on_error": on_error}} if on_error else {}
+    about_data = {key: value for key, value in (("on_error", on_error), ("layout", layout)) if value is not None}
+    choices: dict[str, Any] = {"data": about_data} if about_data else {}
     found = start(
         extractors,
         data=source,

@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
+from vidcore.cli._data import layout_option
 from vidcore.cli._progress import counter
 from vidcore.cli._table import echo_table
 from vidcore.data.difficulty import DEFAULT_DIFFICULTY, Difficulty
 
 if TYPE_CHECKING:
     from vidcore.data.inspect import DataReport
+    from vidcore.data.manifest import Manifest
 
 _LISTED = 20
 
 
 @click.group()
 def data() -> None:
-    """Check, show or make video data."""
+    """Check, show, convert or make video data."""
 
 
 @data.command()
@@ -28,25 +30,40 @@ def data() -> None:
 @click.option("--frames", type=click.IntRange(1), default=16, show_default=True, help="Fewer than this is too short.")
 @click.option("--workers", type=click.IntRange(1), help="Processes; by default one per core.")
 @click.option("--timeout", type=click.FloatRange(1), default=60.0, show_default=True, help="Seconds without a sign.")
+@click.option("--quick", is_flag=True, help="Read the containers' headers only; decode nothing.")
+@layout_option
 @click.option("--json", "as_json", is_flag=True, help="The whole report as JSON.")
-def check(source: Path, frames: int, workers: int | None, timeout: float, as_json: bool) -> None:
-    """Decode all of SOURCE, a folder or a manifest, and say what is wrong with it.
+@click.argument("options", nargs=-1, metavar="[KEY=VALUE]...")
+def check(
+    source: Path,
+    frames: int,
+    workers: int | None,
+    timeout: float,
+    quick: bool,
+    layout: str | None,
+    as_json: bool,
+    options: tuple[str, ...],
+) -> None:
+    """Decode all of SOURCE, a folder, a manifest or a published data set, and say what is wrong with it.
 
-    Lists videos that are corrupt, empty, too short or there twice, and the balance of the classes. The exit
-    code is 1 where a video cannot be used.
+    Lists corrupt, empty, too short and duplicate videos, labels that look the same, and the balance of the classes.
+    KEY=VALUE are options of a published layout, such as split=2. The exit code is 1 where a video cannot be used.
     """
     import json
 
-    from vidcore.data.inspect import inspect_source
-    from vidcore.data.manifest import read_source
+    from vidcore.data.inspect import inspect_containers, inspect_source
 
-    rows = read_source(source, labels=False)
-    with counter("decoding", "videos") as progress:
-        report = inspect_source(rows, workers=workers, frames=frames, timeout_seconds=timeout, progress=progress)
+    rows = _read(source, layout, options)
+    with counter("reading headers" if quick else "decoding", "videos") as progress:
+        inspect = inspect_containers if quick else inspect_source
+        report = inspect(rows, workers=workers, frames=frames, timeout_seconds=timeout, progress=progress)
     if as_json:
-        click.echo(json.dumps(report.to_dict(), indent=2))
+        click.echo(json.dumps({**report.to_dict(), "notes": list(rows.notes), "missing": list(rows.missing)}, indent=2))
     else:
+        for note in rows.notes:
+            click.echo(note)
         _print(report)
+        _list("listed, but not there", list(rows.missing))
     if not report.ok:
         raise click.exceptions.Exit(1)
 
@@ -73,8 +90,12 @@ def _print(report: DataReport) -> None:
             for d in report.duplicates
         ],
     )
-    if report.ok and not report.short and not report.duplicates:
-        click.echo("\nnothing wrong found")
+    _list(
+        "labels that differ in case, white space or Unicode form only count as different classes",
+        [" and ".join(ascii(label) for label in group) for group in report.look_alikes],
+    )
+    if report.ok and not (report.short or report.duplicates or report.look_alikes):
+        click.echo("\nnothing wrong found" + (" in the headers; nothing was decoded" if report.quick else ""))
 
 
 def _list(title: str, lines: list[str]) -> None:
@@ -93,7 +114,11 @@ def _list(title: str, lines: list[str]) -> None:
 @click.option("--frames", type=click.IntRange(1), default=6, show_default=True, help="Frames shown of each.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which random clips.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("sheet.png"), show_default=True)
-def show(source: Path, clips: int, frames: int, seed: int, out: Path) -> None:
+@layout_option
+@click.argument("options", nargs=-1, metavar="[KEY=VALUE]...")
+def show(
+    source: Path, clips: int, frames: int, seed: int, out: Path, layout: str | None, options: tuple[str, ...]
+) -> None:
     """Draw a contact sheet (PNG) of random clips of SOURCE with their labels.
 
     A clip that cannot be decoded is named and left out; the exit code is then 1.
@@ -101,12 +126,11 @@ def show(source: Path, clips: int, frames: int, seed: int, out: Path) -> None:
     import random
 
     from vidcore.data.clips import read_clip
-    from vidcore.data.manifest import read_source
     from vidcore.data.sampling import Sampling
     from vidcore.data.sheet import contact_sheet
     from vidcore.errors import DecodeError
 
-    rows = list(read_source(source, labels=False))
+    rows = list(_read(source, layout, options))
     chosen = random.Random(seed).sample(rows, min(clips, len(rows)))
     items, failures = [], []
     with counter("reading", "clips") as progress:
@@ -123,6 +147,70 @@ def show(source: Path, clips: int, frames: int, seed: int, out: Path) -> None:
         click.echo(f"{len(items)} of {len(rows)} clips, {frames} frames each: {out}")
     if failures:
         raise click.exceptions.Exit(1)
+
+
+@data.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def layouts(as_json: bool) -> None:
+    """List the layouts of published data sets, by what they are recognised, and their options."""
+    import json
+
+    from vidcore.data.layouts import LAYOUTS, PLAIN
+
+    found = [(layout.name, layout.wanted, ", ".join(layout.options)) for layout in LAYOUTS.values()]
+    found.append((PLAIN, "none of these: a folder with one subfolder per class, or a manifest", ""))
+    if as_json:
+        keys = ("name", "recognised_by", "options")
+        click.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in found], indent=2))
+        return
+    for name, wanted, options in found:
+        click.echo(f"{click.style(name, bold=True)}\n  {wanted}" + (f"\n  options: {options}" if options else ""))
+
+
+@data.command()
+@click.argument("layout", metavar="LAYOUT")
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path), metavar="MANIFEST")
+@click.argument("options", nargs=-1, metavar="[KEY=VALUE]...")
+def convert(layout: str, source: Path, out: Path, options: tuple[str, ...]) -> None:
+    """Write SOURCE, a published data set laid out as LAYOUT, as a manifest (.csv, .tsv or .jsonl).
+
+    Where the data set states an order of its classes, it is written beside it. LAYOUT may be "auto". Options of
+    layouts: vidcore data layouts.
+    """
+    from vidcore.data._classes import write_classes
+    from vidcore.data.manifest import write_manifest
+
+    found = _read(source, None if layout == "auto" else layout, options)
+    write_manifest(found, out)
+    classes = write_classes(out, found.published, found.flip_map)
+    for note in found.notes:
+        click.echo(note)
+    splits: dict[str, int] = {}
+    for row in found:
+        splits[row.split or "no split"] = splits.get(row.split or "no split", 0) + 1
+    counts = ", ".join(f"{count} {name}" for name, count in splits.items())
+    click.echo(
+        f"{len(found)} rows ({counts}), {len(found.classes)} classes: {out}" + (f", {classes}" if classes else "")
+    )
+
+
+def _read(source: Path, layout: str | None, options: tuple[str, ...]) -> Manifest:
+    """The rows of a source; rows need no label."""
+    import yaml
+
+    from vidcore.data.manifest import read_source
+
+    chosen = {}
+    for option in options:
+        key, equals, text = option.removeprefix("data.options.").partition("=")
+        if not equals or not key:
+            raise click.UsageError(f"{option!r} is not of the form KEY=VALUE, for example split=2")
+        try:
+            chosen[key] = yaml.safe_load(text)
+        except yaml.YAMLError as exc:
+            raise click.UsageError(f"the value of {option!r} is not valid YAML") from exc
+    return read_source(source, labels=False, layout=layout, options=chosen)
 
 
 @data.group()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vidcore.cli._data import layout_option
 from vidcore.cli._names import ComponentName
 from vidcore.cli._weights import named_with_weights, random_option, weights_option
 
@@ -40,6 +41,7 @@ class _Shard(click.ParamType):  # type: ignore[type-arg]  # generic since click 
 @weights_option
 @random_option
 @click.option("--data", "source", metavar="PATH|NAME", help="A folder of videos, a CSV/JSONL manifest, a data set.")
+@layout_option
 @click.option("--out", type=click.Path(path_type=Path), help="The store.  [default: the one training uses]")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="Extractors and data of a run's config.yaml.")
 @click.option("--frames", type=click.IntRange(1), help="Frames a clip.  [default: the most an extractor eats, or 16]")
@@ -133,7 +135,12 @@ def _config(
             raise click.UsageError(f"{override!r} means nothing here; only extractors.* and data.* do")
     from vidcore.config import build_run_config
 
-    named = {"source": source, **{key: options[key] for key in ("frames", "sampling", "stride", "size")}}
+    layout = options.pop("layout")
+    named = {
+        "source": source,
+        "layout": layout,
+        **{key: options[key] for key in ("frames", "sampling", "stride", "size")},
+    }
     choices: dict[str, Any] = {"data": {key: value for key, value in named.items() if value is not None}}
     if extractors:
         choices["extractors"] = [{"name": name} for name in extractors]
@@ -182,7 +189,10 @@ def _run(config: RunConfig, path: Path, listed: Path, options: dict[str, Any], *
 
     store = FeatureStore.open(path, write=None)
     data = config.data
-    found = open_rows(data.source, data.options, workers=options["workers"] or 1)
+    found = open_rows(data.source, data.options, workers=options["workers"] or 1, layout=data.layout)
+    if show:
+        for note in found.notes:
+            click.echo(note, err=True)
     keep_freed_memory()
     live = build_extractors([(choice.name, choice.options) for choice in config.extractors], options["device"])
     if show:
@@ -236,7 +246,8 @@ def _run_on_cluster(
         **{name: options[name] for name in same},
     )
     manifest = Path(data.source)
-    rows = manifest if manifest.suffix.lower() in SUFFIXES else open_rows(data.source, data.options)
+    published = data.layout is not None or data.options or manifest.suffix.lower() not in SUFFIXES
+    rows = open_rows(data.source, data.options, layout=data.layout) if published else manifest
     seen = 0
 
     def told(process: int, count: int) -> None:

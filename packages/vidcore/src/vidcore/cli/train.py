@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from vidcore.cli._data import layout_option
 from vidcore.cli._names import ComponentName
 from vidcore.cli._weights import named_with_weights, random_option, weights_option
 
@@ -25,6 +26,7 @@ from vidcore.cli._weights import named_with_weights, random_option, weights_opti
 @weights_option
 @random_option
 @click.option("--data", "source", metavar="PATH|NAME", help="A folder of classes, a CSV/JSONL manifest, a data set.")
+@layout_option
 @click.option(
     "--fusion", type=ComponentName("fusion"), metavar="NAME",
     help="How several extractors become one.  [default: concat]",
@@ -57,6 +59,7 @@ from vidcore.cli._weights import named_with_weights, random_option, weights_opti
 def train(
     extractors: tuple[str, ...],
     source: str | None,
+    layout: str | None,
     fusion: str | None,
     readout: str | None,
     heads: tuple[str, ...],
@@ -82,7 +85,7 @@ def train(
     if extractors or weights:
         extractors, overrides = named_with_weights(extractors, overrides, weights)
     head = heads[0] if len(heads) == 1 else None
-    choices = run_choices(extractors, source, fusion, readout, head, out, name, on_error, folds)
+    choices = run_choices(extractors, source, fusion, readout, head, out, name, on_error, folds, layout)
     if len(heads) > 1:
         choices["heads"] = [{"name": name} for name in heads]
     if run is not None:
@@ -123,9 +126,11 @@ def run_choices(
     name: str | None = None,
     on_error: str | None = None,
     folds: int | None = None,
+    layout: str | None = None,
 ) -> dict[str, Any]:
     """The options that were given, as keys of the run configuration."""
-    data = {key: value for key, value in (("source", source), ("on_error", on_error)) if value is not None}
+    named = (("source", source), ("layout", layout), ("on_error", on_error))
+    data = {key: value for key, value in named if value is not None}
     parts = {key: {"name": value} for key, value in (("fusion", fusion), ("readout", readout), ("head", head)) if value}
     plain = {key: value for key, value in (("out", out), ("name", name)) if value is not None}
     chosen: dict[str, Any] = {**parts, **plain}

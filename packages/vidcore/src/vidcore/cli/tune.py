@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from vidcore.cli._data import layout_option
 from vidcore.cli._names import ComponentName
 from vidcore.cli._table import echo_table
 from vidcore.cli._weights import named_with_weights, random_option, weights_option
@@ -20,6 +21,7 @@ from vidcore.cli._weights import named_with_weights, random_option, weights_opti
 @weights_option
 @random_option
 @click.option("--data", "source", metavar="PATH|NAME", help="A folder of classes, a CSV/JSONL manifest, a data set.")
+@layout_option
 @click.option("--fusion", type=ComponentName("fusion"), metavar="NAME", help="As for train.")
 @click.option("--readout", type=ComponentName("readout"), metavar="NAME", help="As for train.")
 @click.option("--head", type=ComponentName("head"), metavar="NAME", help="As for train.")
@@ -51,6 +53,7 @@ from vidcore.cli._weights import named_with_weights, random_option, weights_opti
 def tune(
     extractors: tuple[str, ...],
     source: str | None,
+    layout: str | None,
     fusion: str | None,
     readout: str | None,
     head: str | None,
@@ -78,7 +81,7 @@ def tune(
 
     if extractors or weights:
         extractors, overrides = named_with_weights(extractors, overrides, weights)
-    config = build_run_config(file, run_choices(extractors, source, fusion, readout, head), overrides)
+    config = build_run_config(file, run_choices(extractors, source, fusion, readout, head, layout=layout), overrides)
     check_run(config, installed())
     if not random_weights:
         refuse_random(config.extractors, installed())

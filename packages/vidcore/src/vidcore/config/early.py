@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from vidcore.catalog import ExtractorSpec, FusionSpec, HeadSpec, ReadoutSpec, Registry
 from vidcore.config.classifier import with_classifier
@@ -30,8 +29,8 @@ def check_run(config: RunConfig, registry: Registry) -> None:
     check_parts(config, registry)
     check_trackers(config)
     check_run_name(config)
-    for source, options in _sources(config):
-        check_source(source, options, registry)
+    for source in _sources(config):
+        check_source(source, registry)
 
 
 def check_parts(config: RunConfig, registry: Registry) -> None:
@@ -108,7 +107,7 @@ def check_names(
     for kind, names in kinds:
         check_choices(kind, [Choice(name=name) for name in names], registry)
     if source is not None:
-        check_source(source, {}, registry)
+        check_source(source, registry)
 
 
 def check_weights(spec: ExtractorSpec, source: str) -> None:
@@ -173,19 +172,16 @@ def refuse_existing(root: Path) -> None:
         raise RunError(f"{root} exists; {what}; or give another --name")
 
 
-def check_source(source: str, options: Mapping[str, Any], registry: Registry) -> None:
-    """Refuse a source that is neither the name of a data set nor a path that exists, and options of a path.
+def check_source(source: str, registry: Registry) -> None:
+    """Refuse a source that is neither the name of a data set nor a path that exists.
 
     Raises:
         ManifestError: naming the data sets.
-        ConfigError: options for a path.
     """
     declared = {entry.spec.name for entry in registry.entries("dataset")}
     if source in declared:
         return
     names = ", ".join(sorted(declared)) or "none is installed"
-    if options:
-        raise ConfigError(f"data.options are for named data sets ({names}); {source!r} is a path")
     if Path(source).exists():
         return
     if os.sep in source or "/" in source or Path(source).suffix:
@@ -193,8 +189,8 @@ def check_source(source: str, options: Mapping[str, Any], registry: Registry) ->
     raise ManifestError(f"no data set, folder or manifest named {source!r}; data sets: {names}\n  or {_SOURCE_HINT}")
 
 
-def _sources(config: RunConfig) -> Iterable[tuple[str, Mapping[str, Any]]]:
+def _sources(config: RunConfig) -> Iterable[str]:
     heads = config.heads
     if not heads or any(head.source is None for head in heads):
-        yield config.data.source, config.data.options
-    yield from ((head.source, head.source_options) for head in heads if head.source is not None)
+        yield config.data.source
+    yield from (head.source for head in heads if head.source is not None)

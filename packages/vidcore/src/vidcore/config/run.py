@@ -87,7 +87,9 @@ class HeadChoice(Choice):
     source: str | None = None
     """Data of its own, as data.source; by default the run's."""
     source_options: dict[str, Any] = Field(default_factory=dict)
-    """Options of a named data set."""
+    """Options of a named data set or a published layout."""
+    source_layout: str | None = None
+    """Layout of that data, as data.layout."""
 
     @property
     def title(self) -> str:
@@ -96,8 +98,10 @@ class HeadChoice(Choice):
 
     @model_validator(mode="after")
     def _options_of_a_source(self) -> HeadChoice:
-        if self.source_options and self.source is None:
-            raise ValueError("source_options are those of a source; name it: heads.0.source=trajectories")
+        if (self.source_options or self.source_layout) and self.source is None:
+            raise ValueError(
+                "source_options and source_layout are those of a source; name it: heads.0.source=trajectories"
+            )
         return self
 
 
@@ -105,9 +109,13 @@ class DataConfig(_Section):
     """What is trained on and how clips are cut from it."""
 
     source: str = "trajectories"
-    """A folder with one subfolder per class, a CSV or JSONL manifest, or a data set's name."""
+    """A folder with one subfolder per class, a CSV or JSONL manifest, a published data set as it lies on the disk, or a
+    data set's name."""
+    layout: str | None = None
+    """Layout of a published data set (ucf101, kinetics, ...; vidcore data layouts lists them), or plain for none; by
+    default it is recognised by its files."""
     options: dict[str, Any] = Field(default_factory=dict)
-    """Options of a named data set."""
+    """Options of a named data set or a published layout: data.options.videos=FOLDER, data.options.split=2."""
     frames: int | None = Field(None, ge=1)
     """Frames per clip; by default the most that one of the extractors eats, or 16."""
     sampling: Literal["uniform", "dense", "strided"] = "uniform"

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from vidcore.data._rows import COLUMNS, Row
+from vidcore.data._rows import COLUMNS, Row, shown
 from vidcore.errors import DataError
 
 LABEL = "label"
@@ -46,10 +46,10 @@ def number(cell: Any, row: Row, column: str) -> float:
     """
     try:
         value = math.nan if isinstance(cell, bool) else float(cell)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         value = math.nan
     if not math.isfinite(value):
-        raise DataError(f"column {column!r} of {row.video} is {cell!r}; a number is needed")
+        raise DataError(f"column {column!r} of {row.video} is {shown(cell)}; a number is needed")
     return value
 
 
@@ -62,7 +62,7 @@ def point(cell: Any, row: Row, column: str, coordinates: int) -> list[float]:
     value = _parsed(cell)
     if not (_is_numbers(value) and len(value) == coordinates):
         raise DataError(
-            f"column {column!r} of {row.video} is {cell!r}; {coordinates} numbers such as [0.1, 0.4] are needed"
+            f"column {column!r} of {row.video} is {shown(cell)}; {coordinates} numbers such as [0.1, 0.4] are needed"
         )
     return [float(part) for part in value]
 
@@ -76,7 +76,7 @@ def points(cell: Any, row: Row, column: str) -> list[list[float]]:
     value = _parsed(cell)
     if not (isinstance(value, list) and value and all(map(_is_numbers, value)) and len({len(v) for v in value}) == 1):
         raise DataError(
-            f"column {column!r} of {row.video} is {cell!r}; positions such as [[0.1, 0.5], [0.2, 0.5]] are needed"
+            f"column {column!r} of {row.video} is {shown(cell)}; positions such as [[0.1, 0.5], [0.2, 0.5]] are needed"
         )
     return [[float(part) for part in step] for step in value]
 
@@ -86,13 +86,16 @@ def _parsed(cell: Any) -> Any:
         return cell
     try:
         return json.loads(cell)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return None
 
 
 def _is_numbers(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in value)
-    )
+    return isinstance(value, list) and bool(value) and all(map(_is_number, value))
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        return False

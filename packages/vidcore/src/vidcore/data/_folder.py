@@ -13,6 +13,13 @@ VIDEO_SUFFIXES = frozenset(
     {".3gp", ".asf", ".avi", ".flv", ".gif", ".h264", ".h265", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg",
      ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"}
 )  # fmt: skip
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+
+
+def is_frame(name: str) -> bool:
+    """Whether a file of this name is a frame of a folder of images: an image, neither hidden nor optical flow."""
+    suffix = name[name.rfind(".") :].lower() if "." in name else ""
+    return suffix in IMAGE_SUFFIXES and not name.lower().startswith((".", "flow_x", "flow_y"))
 
 
 def iter_folder(folder: Path, *, labels: bool) -> Iterator[Row]:

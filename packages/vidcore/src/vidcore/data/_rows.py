@@ -13,6 +13,9 @@ from vidcore.errors import ManifestError
 
 COLUMNS = ("video", "label", "split", "group", "start_seconds", "end_seconds")
 SPLITS = ("train", "val", "test")
+# Between the labels of one row, where a head takes several.
+SEPARATOR = "|"
+FPS = "fps"
 SPLIT_ALIASES = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
 # What other tools call these columns; difflib alone finds none of them.
 COLUMN_ALIASES = {
@@ -27,7 +30,8 @@ class Row:
 
     ``start_seconds`` and ``end_seconds`` bound a half-open segment ``[start, end)`` counted from the first frame.
     Rows of one ``group`` (source video, subject, scene) never straddle a split. ``extra`` holds every other column,
-    as text from CSV and TSV and as written from JSON Lines.
+    as text from CSV and TSV and as written from JSON Lines. ``video`` is a file, or a folder of frame images whose
+    frame rate is in the column ``fps``.
     """
 
     video: Path
@@ -37,6 +41,20 @@ class Row:
     start_seconds: float | None = None
     end_seconds: float | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def fps(self) -> float | None:
+        """Frames per second of a folder of frame images; ``None`` where the column ``fps`` states none."""
+        try:
+            value = float(self.extra.get(FPS) or 0)
+        except (TypeError, ValueError, OverflowError):
+            return None
+        return value if 0 < value < math.inf else None
+
+    def clip_only(self) -> Row:
+        """The row without what its frames do not depend on: no label, no split, no group, no other column."""
+        extra = {FPS: self.extra[FPS]} if FPS in self.extra else {}
+        return Row(self.video, None, None, None, self.start_seconds, self.end_seconds, extra)
 
 
 def parse_row(source: Path, line: int, values: Mapping[str, Any], *, labels: bool) -> Row:
@@ -83,11 +101,17 @@ def closest(wanted: str, found: Sequence[str]) -> str:
     return f" (found: {', '.join(found) or 'none'}){hint}"
 
 
+def shown(value: Any, most: int = 80) -> str:
+    """A value as a message shows it: the beginning of a long one."""
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
 def _text(where: str, column: str, value: Any) -> str | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise ManifestError(f"{where}: {column} is {value!r}; give text")
+        raise ManifestError(f"{where}: {column} is {shown(value)}; give text")
     if isinstance(value, float) and math.isnan(value):
         raise ManifestError(f"{where}: {column} is NaN; give text, or leave it empty")
     return str(value).strip() or None
@@ -98,10 +122,10 @@ def _seconds(where: str, column: str, value: Any) -> float | None:
         return None
     try:
         seconds = float(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else math.nan
-    except ValueError:
+    except (ValueError, OverflowError):
         seconds = math.nan
     if not math.isfinite(seconds) or seconds < 0:
-        raise ManifestError(f"{where}: {column} is {value!r}; give seconds from the first frame, 0 or more")
+        raise ManifestError(f"{where}: {column} is {shown(value)}; give seconds from the first frame, 0 or more")
     return seconds
 
 
@@ -112,5 +136,5 @@ def _split(where: str, value: str | None) -> str | None:
     if name not in SPLITS:
         near = difflib.get_close_matches(name, [*SPLITS, *SPLIT_ALIASES], n=1)
         hint = f"; did you mean {SPLIT_ALIASES.get(near[0], near[0])!r}?" if near else ""
-        raise ManifestError(f"{where}: unknown split {value!r}; use {', '.join(SPLITS)}{hint}")
+        raise ManifestError(f"{where}: unknown split {shown(value)}; use {', '.join(SPLITS)}{hint}")
     return name

@@ -16,6 +16,7 @@ from vidcore.errors import ConfigError
 from ._cut import plan_cut
 from ._rows import Row
 from .decode import VideoReader
+from .frame_folder import open_video
 from .sampling import Sampling
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def read_clips(
         VideoError: The video cannot be read, or no frame lies in the segment.
     """
     row = row if isinstance(row, Row) else Row(Path(row))
-    with VideoReader(row.video, threads=threads) as reader:
+    with open_video(row.video, fps=row.fps, threads=threads) as reader:
         return cut_clips(
             reader, samplings, start_seconds=row.start_seconds, end_seconds=row.end_seconds, generator=generator
         )

@@ -76,11 +76,12 @@ def open_source(
     workers: int = 1,
     told: Told | None = None,
     labels: bool = True,
+    layout: str | None = None,
 ) -> Manifest:
-    """The rows of a data set's name, a folder with one subfolder per class, or a CSV, TSV or JSONL manifest.
+    """The rows of a data set's name, a folder, a CSV, TSV or JSONL manifest, or a published data set.
 
     A data set's name wins over a folder of the same name; ``./name`` means the folder. Without ``labels`` rows
-    need none.
+    need none. ``layout`` names a published layout; by default it is recognised.
 
     Raises:
         ManifestError: there is no such thing, or it cannot be read as rows.
@@ -90,9 +91,13 @@ def open_source(
     registry = registry or installed()
     declared = {entry.spec.name for entry in registry.entries("dataset")}
     if source in declared:
+        if layout is not None:
+            raise ConfigError(
+                f"layout {layout!r} is for files; {source!r} is a data set's name (./{source} is a folder)"
+            )
         return read_source(_prepared(registry.get(DatasetSpec, source), options or {}, workers, told), labels=labels)
-    check_source(source, options or {}, registry)
-    return read_source(source, labels=labels)
+    check_source(source, registry)
+    return read_source(source, labels=labels, layout=layout, options=options)
 
 
 def _prepared(spec: DatasetSpec, options: Mapping[str, Any], workers: int, told: Told | None) -> Path:

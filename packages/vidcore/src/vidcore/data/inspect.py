@@ -5,19 +5,24 @@ Serves ``vidcore data check`` and the pass before training.
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from vidcore.errors import DataError
 
 from ._info import VideoInfo
+from ._names import look_alikes
 from ._rows import Row
 from ._workers import answers
+
+# Files of one request: enough that asking costs little, few enough that progress is seen.
+_HEADERS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,8 @@ class DataReport:
         duplicates: Groups of files with the same content.
         classes: Rows per label.
         split_classes: Rows per label in each split named.
+        look_alikes: Groups of labels that differ in case, white space or Unicode form only.
+        quick: Whether only containers were read.
     """
 
     rows: int
@@ -75,6 +82,8 @@ class DataReport:
     duplicates: list[Duplicate]
     classes: dict[str, int]
     split_classes: dict[str, dict[str, int]]
+    look_alikes: list[tuple[str, ...]] = field(default_factory=list)
+    quick: bool = False
 
     @property
     def ok(self) -> bool:
@@ -108,7 +117,8 @@ class DataReport:
         return {
             name: (min(values), max(values))
             for name in names
-            if (values := [float(getattr(video, name)) for video in self.videos])
+            # A header that does not state it says 0.
+            if (values := [value for video in self.videos if (value := float(getattr(video, name))) > 0])
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -126,6 +136,8 @@ class DataReport:
             ],
             "classes": self.classes,
             "split_classes": self.split_classes,
+            "look_alikes": [list(group) for group in self.look_alikes],
+            "quick": self.quick,
             "ranges": self.ranges(),
             "codecs": dict(Counter(video.codec for video in self.videos)),
         }
@@ -159,6 +171,7 @@ def inspect_source(
     requests = [
         {
             "path": os.fspath(path),
+            "fps": rows[places[path][0]].fps,
             "segments": [[rows[i].start_seconds, rows[i].end_seconds] for i in places[path]],
             "decode": decode,
         }
@@ -172,6 +185,59 @@ def inspect_source(
         if progress is not None:
             progress(len(found), len(paths))
     return _report(rows, paths, [places[path] for path in paths], [found[i] for i in range(len(paths))], frames)
+
+
+def inspect_containers(
+    rows: Iterable[Row],
+    *,
+    workers: int | None = None,
+    frames: int = 1,
+    timeout_seconds: float = 60.0,
+    progress: Callable[[int, int], None] | None = None,
+) -> DataReport:
+    """As ``inspect_source``, of the containers' headers only: nothing is decoded, and no file is read whole.
+
+    It finds what is no video and most files that are cut short, some 20,000 files a second; not damage inside, nor
+    files of the same content. Frames and durations are those that headers state, where they do; a row is short by them.
+    """
+    rows = list(rows)
+    places: dict[Path, list[int]] = defaultdict(list)
+    for position, row in enumerate(rows):
+        places[row.video].append(position)
+    paths = list(places)
+    batches = [paths[first : first + _HEADERS] for first in range(0, len(paths), _HEADERS)]
+    requests = [{"files": [[os.fspath(path), rows[places[path][0]].fps] for path in batch]} for batch in batches]
+    command = [sys.executable, "-m", "vidcore.data._headers"]
+    count = workers if workers is not None else os.cpu_count() or 1
+    found: dict[int, dict[str, Any]] = {}
+    lost: list[int] = []
+    for number, answer in answers(command, requests, workers=count, timeout_seconds=timeout_seconds):
+        first = number * _HEADERS
+        if "headers" in answer:
+            found.update(enumerate(answer["headers"], first))
+        else:
+            lost += range(first, first + len(batches[number]))
+        if progress is not None:
+            progress(len(found), len(paths))
+    # One file of a batch took the process down: each is asked about by itself.
+    alone = [{"files": [[os.fspath(paths[i]), rows[places[paths[i]][0]].fps]]} for i in lost]
+    for number, answer in answers(command, alone, workers=count, timeout_seconds=timeout_seconds):
+        found[lost[number]] = answer["headers"][0] if "headers" in answer else answer
+    for i, path in enumerate(paths):
+        if "info" in found[i]:
+            found[i]["counts"] = [_stated_frames(found[i]["info"], rows[place], frames) for place in places[path]]
+    report = _report(rows, paths, [places[path] for path in paths], [found[i] for i in range(len(paths))], frames)
+    return replace(report, quick=True)
+
+
+def _stated_frames(info: dict[str, Any], row: Row, enough: int) -> int:
+    """Frames of a row's segment by what the header states; ``enough`` where it states too little."""
+    duration, fps = info["duration_seconds"], info["fps"]
+    start, end = row.start_seconds or 0.0, row.end_seconds
+    if not duration or (start == 0 and end is None):
+        return info["frames"] or (round(duration * fps) if duration and fps else enough) or enough
+    seconds = min(duration, duration if end is None else end) - start
+    return max(0, math.ceil(seconds * fps)) if fps else (enough if seconds > 0 else 0)
 
 
 def _report(
@@ -213,4 +279,5 @@ def _report(
         duplicates=duplicates,
         classes=dict(sorted(Counter(label for label, _ in labelled).items())),
         split_classes={name: dict(sorted(counts.items())) for name, counts in by_split.items()},
+        look_alikes=look_alikes(label for label, _ in labelled),
     )

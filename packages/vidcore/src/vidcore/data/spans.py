@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import itertools
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from vidcore.data._json import parse_json
+from vidcore.data._names import NamesOnDisk
 from vidcore.data._rows import Row, parse_row
+from vidcore.data._table import separator_of, table_error
 from vidcore.data.manifest import SUFFIXES
 from vidcore.errors import ManifestError
 
@@ -58,7 +60,9 @@ def read_span(manifest: Path, span: Span) -> list[tuple[int, Row]]:
     if len(records) < span.rows:
         raise ManifestError(f"{manifest} has fewer rows than when the work was divided; do not change it meanwhile")
     # A header stands on line 1 of a table.
-    return [(n, parse_row(manifest, n + 2, values, labels=False)) for n, values in enumerate(records, span.first)]
+    rows = [(n, parse_row(manifest, n + 2, values, labels=False)) for n, values in enumerate(records, span.first)]
+    names = NamesOnDisk()
+    return [(n, replace(row, video=names.find(row.video))) for n, row in rows]
 
 
 class _Records:
@@ -70,7 +74,11 @@ class _Records:
         self._file = file
         self._kind = source.suffix.lower()
         self._header: list[str] = []
+        self._separator = ","
         if self._kind != ".jsonl":
+            line = file.readline()
+            file.seek(0)
+            self._separator = separator_of(source, line.removeprefix(_BOM).decode(errors="replace"))
             self._header = [name.strip() for name in next(self._fields(), [])]
             if "video" not in self._header:
                 raise ManifestError(f"{source}: there is no column 'video'; its columns are: {', '.join(self._header)}")
@@ -83,7 +91,7 @@ class _Records:
         if self._kind == ".jsonl":
             for line in self._lines():
                 if line.strip():
-                    yield json.loads(line)
+                    yield parse_json(line, str(self._source))
             return
         for fields in self._fields():
             if len(fields) != len(self._header):
@@ -91,13 +99,23 @@ class _Records:
             yield dict(zip(self._header, fields, strict=True))
 
     def _fields(self) -> Iterator[list[str]]:
-        delimiter = "\t" if self._kind == ".tsv" else ","
-        return (fields for fields in csv.reader(self._lines(), delimiter=delimiter, strict=True) if fields)
+        try:
+            yield from (
+                fields for fields in csv.reader(self._lines(), delimiter=self._separator, strict=True) if fields
+            )
+        except csv.Error as error:
+            raise ManifestError(f"{self._source}: {table_error(error)}") from error
 
     def _lines(self) -> Iterator[str]:
         for line in self._file:
             self.offset += len(line)
-            yield line.removeprefix(_BOM).decode()
+            yield self._text(line)
+
+    def _text(self, line: bytes) -> str:
+        try:
+            return line.removeprefix(_BOM).decode()
+        except UnicodeDecodeError as error:
+            raise ManifestError(f"{self._source}: it is not UTF-8 text ({error.reason})") from error
 
 
 def _opened(manifest: Path) -> BinaryIO:

@@ -11,11 +11,9 @@ import torch
 from torch import Tensor
 
 from vidcore.data._cells import LABEL, cells, number, point, points
+from vidcore.data._rows import SEPARATOR
 from vidcore.data.manifest import Row
 from vidcore.errors import DataError
-
-SEPARATOR = "|"
-"""Between the labels of one row, where a head takes several."""
 
 TargetKind = Literal["class", "multilabel", "value", "position", "several"]
 
@@ -114,6 +112,28 @@ def several_targets(parts: Mapping[str, tuple[Sequence[int], Targets]], rows: in
         columns.append(column)
         kept[label] = replace(part, rows=tuple(places))
     return Targets((), torch.cat(columns, 1), "several", parts=kept)
+
+
+def classes_in_order(rows: Sequence[Row], order: Sequence[str], *, several: bool) -> tuple[str, ...]:
+    """The classes that rows have, in the order that their data set states.
+
+    Args:
+        rows: with labels.
+        order: all classes of the data set.
+        several: whether a label may name several.
+
+    Raises:
+        DataError: a label names several classes, and one is wanted.
+    """
+    labels = {str(row.label) for row in rows if row.label is not None}
+    parts = {part.strip() for label in labels - set(order) for part in label.split(SEPARATOR)}
+    if parts and not several and parts <= set(order):
+        named = sum(str(row.label) not in set(order) for row in rows)
+        raise DataError(
+            f"the labels of {named} rows name several classes, and the head gives one: train it with "
+            "head.options.multilabel=true"
+        )
+    return tuple(name for name in order if name in labels or name in parts)
 
 
 def class_targets(rows: Sequence[Row], classes: Sequence[str] | None = None, *, column: str = LABEL) -> Targets:

@@ -6,7 +6,8 @@ other side has said that it is free. So the memory taken is bounded, however lon
 process starts in half a second and takes little memory; frames are fitted on the other side. A second argument is the
 number of the GPU whose decoder is to be used.
 
-    request   {"path": str, "start": float | null, "end": float | null, "sampling": {...}}  or  {"free": int}
+    request   {"path": str, "fps": float | null, "start": float | null, "end": float | null, "sampling": {...}}
+              or {"free": int}; fps is that of a folder of frame images
     at first  {"ready": true}, or {"unusable": str} where there is no such GPU
     answer    {"frames": U, "height": int, "width": int, "places": [T], "mask": [T], "file": [size, mtime_ns, inode]}
               {"slot": int, "offset": int, "count": int}   ``count`` frames (H, W, 3) of U lie there; until all are
@@ -33,6 +34,7 @@ from numpy.typing import NDArray
 from vidcore.data._cut import plan_cut
 from vidcore.data._failure import VideoError
 from vidcore.data.decode import VideoReader
+from vidcore.data.frame_folder import folder_state, open_video
 from vidcore.data.nvdec import Nvdec, NvdecReader
 from vidcore.data.sampling import Sampling
 from vidcore.errors import ConfigError
@@ -123,13 +125,20 @@ class _Sender:
 
 
 def _file(path: Path) -> list[int]:
+    if path.is_dir():
+        return list(folder_state(path))
     status = path.stat()
     return [status.st_size, status.st_mtime_ns, status.st_ino]
 
 
+def _opened(path: Path, fps: float | None, nvdec: Nvdec | None) -> VideoReader:
+    # Frame images are decoded by the CPU.
+    return open_video(path, fps=fps) if nvdec is None or path.is_dir() else nvdec.open(path)
+
+
 def _send_clip(ring: _Ring, request: dict[str, Any], nvdec: Nvdec | None) -> dict[str, Any]:
     path = Path(request["path"])
-    with nvdec.open(path) if nvdec is not None else VideoReader(path) as reader:
+    with _opened(path, request.get("fps"), nvdec) as reader:
         seen = _file(path)
         cut = plan_cut(reader, [Sampling(**request["sampling"])], request["start"], request["end"])
         (clip,) = cut.clips
@@ -145,7 +154,7 @@ def _send_clip(ring: _Ring, request: dict[str, Any], nvdec: Nvdec | None) -> dic
         finally:
             sender.close()
         note = reader.left_to_cpu if isinstance(reader, NvdecReader) else None
-        return {"done": _file(path), "gpu": nvdec is not None and note is None, "note": note}
+        return {"done": _file(path), "gpu": isinstance(reader, NvdecReader) and note is None, "note": note}
 
 
 def main() -> None:

@@ -8,11 +8,11 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vidcore.data.manifest import Row, write_manifest
+from vidcore.data.manifest import write_manifest
 from vidcore.data.spans import Span, read_span, spans
 from vidcore.errors import ConfigError, ExtractionError, StoreError
 from vidcore.extract.failures import FailedRow, FailureFile
@@ -182,7 +182,7 @@ def _written(source: RowSource, store: Path) -> Path:
     """The rows as a manifest that every machine can read: in the store, named by what it holds."""
     folder = store / ".manifests"
     new = folder / f".{secrets.token_hex(8)}.jsonl"
-    rows = (Row(row.video.absolute(), None, None, None, row.start_seconds, row.end_seconds) for row in source.rows)
+    rows = (replace(row.clip_only(), video=row.video.absolute()) for row in source.rows)
     try:
         write_manifest(rows, new)
         with new.open("rb") as file:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidcore.cache import cache_dir
+from vidcore.data.decode import VideoError
+from vidcore.data.frame_folder import folder_sha256, folder_state
 
 # A file changed in the same tick of the disk's clock as it was hashed would keep its time; NFS ticks in seconds.
 SETTLED_SECONDS = 3.0
@@ -141,7 +143,7 @@ class FileHashes:
 
 
 def file_state(path: Path) -> FileState:
-    """State of a regular file.
+    """State of a regular file, or of a folder of frame images.
 
     Raises:
         UnreadableFileError: There is none, it is empty, or it is something else (a pipe would be waited for in vain).
@@ -153,7 +155,7 @@ def file_state(path: Path) -> FileState:
     except ValueError as error:
         raise UnreadableFileError(f"this is not a path: {error}") from error
     if stat.S_ISDIR(status.st_mode):
-        raise UnreadableFileError("it is a folder, not a video file")
+        return _folder_state(path)
     if not stat.S_ISREG(status.st_mode):
         raise UnreadableFileError("it is not a regular file")
     if status.st_size == 0:
@@ -161,15 +163,29 @@ def file_state(path: Path) -> FileState:
     return FileState(status.st_size, status.st_mtime_ns, status.st_ino)
 
 
+def _folder_state(path: Path) -> FileState:
+    try:
+        return FileState(*folder_state(path))
+    except VideoError as error:
+        raise UnreadableFileError(error.reason) from error
+    except OSError as error:
+        raise UnreadableFileError(error.strerror or str(error)) from error
+
+
 def hash_file(path: Path) -> FileHash | str:
-    """Hash of a file's content, or why it has none."""
+    """Hash of the content of a file or of a folder's frame images, or why it has none."""
     try:
         before = file_state(path)
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if path.is_dir():
+            digest = folder_sha256(path)
+        else:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
         after = file_state(path)
     except UnreadableFileError as error:
         return str(error)
+    except VideoError as error:
+        return error.reason
     except OSError as error:
         return error.strerror or str(error)
     if before != after:

@@ -50,6 +50,7 @@ class ClipJob:
         row = self.todo.row
         return {
             "path": str(row.video),
+            "fps": row.fps,
             "start": row.start_seconds,
             "end": row.end_seconds,
             "sampling": asdict(self._sampling),

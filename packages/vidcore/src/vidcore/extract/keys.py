@@ -49,6 +49,9 @@ def key_of(sha256: str, row: Row, sampling: Sampling, size: int | None) -> str:
         "augmentation": None,
         "size": size,
     }
+    if row.fps is not None and row.video.is_dir():
+        # Frame images have no clock of their own.
+        described["fps"] = row.fps
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from vidcore.catalog import Registry, installed
 from vidcore.data.datasets import open_source
-from vidcore.data.manifest import MANIFEST_NAMES, Row, iter_rows
+from vidcore.data.manifest import MANIFEST_NAMES, Row, iter_rows, layout_of
 from vidcore.errors import ManifestError
 
 _READ_BYTES = 1 << 20
@@ -18,16 +18,22 @@ _READ_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class RowSource:
-    """Rows to iterate over once, and how many there are, as far as a glance tells."""
+    """Rows to iterate over once, how many there are, as far as a glance tells, and what to tell a person of them."""
 
     rows: Iterable[Row]
     total: int | None
+    notes: tuple[str, ...] = ()
 
 
 def open_rows(
-    source: str, options: Mapping[str, Any] | None = None, *, registry: Registry | None = None, workers: int = 1
+    source: str,
+    options: Mapping[str, Any] | None = None,
+    *,
+    registry: Registry | None = None,
+    workers: int = 1,
+    layout: str | None = None,
 ) -> RowSource:
-    """Rows of a data set's name, a folder or a manifest; a manifest is streamed, so it may have any length.
+    """Rows of a data set's name, a folder, a manifest or a published data set; a manifest is streamed.
 
     Raises:
         ManifestError: There is no such source, its first row is wrong, or it has none.
@@ -35,9 +41,9 @@ def open_rows(
     """
     registry = registry or installed()
     named = source in {entry.spec.name for entry in registry.entries("dataset")}
-    if named or options or not Path(source).exists():
-        manifest = open_source(source, options, registry=registry, workers=workers)
-        return RowSource(manifest, len(manifest))
+    if named or options or not Path(source).exists() or layout_of(source, layout) is not None:
+        manifest = open_source(source, options, registry=registry, workers=workers, labels=False, layout=layout)
+        return RowSource(manifest, len(manifest), manifest.notes)
     rows = iter_rows(source, labels=False)
     first = next(rows, None)
     if first is None:

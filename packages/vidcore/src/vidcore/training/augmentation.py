@@ -43,7 +43,7 @@ def augmentation_of(config: RunConfig, data: PreparedData, model: VideoModel) ->
     # Here, because torchvision, which it needs, takes as long to import as torch.
     from vidcore.data.augment import Augment, mix_batch
 
-    targets, asked = data.targets, config.augment
+    targets, asked = data.targets, _with_published_flips(config.augment, data)
     clips = None
     if asked.changes_clips:
         clips = Augment(
@@ -65,6 +65,13 @@ def augmentation_of(config: RunConfig, data: PreparedData, model: VideoModel) ->
         notes.append(f"augmented clips are others in every epoch: frozen {names} runs on each anew, and stored "
                      "features serve only validation and test")  # fmt: skip
     return Augmentation(clips, tuple(notes))
+
+
+def _with_published_flips(asked: AugmentConfig, data: PreparedData) -> AugmentConfig:
+    """What is asked for, with the mirror images that the data set states where none are given."""
+    known = set(data.targets.classes)
+    stated = {name: other for name, other in data.source.manifest.flip_map.items() if {name, other} <= known}
+    return asked.model_copy(update={"flip_map": stated}) if stated and not asked.flip_map else asked
 
 
 class MixedClips:

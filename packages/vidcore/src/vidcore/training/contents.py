@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from vidcore.data.decode import VideoError
+from vidcore.data.frame_folder import frame_files
 from vidcore.data.manifest import Manifest, Row, read_source
 from vidcore.training.run import RunFolder
 
@@ -20,10 +22,14 @@ Segment = tuple[str, float | None, float | None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenedData:
-    """Rows of a source and a mark of the contents of each of their files."""
+    """Rows of a source and a mark of the contents of each of their files.
+
+    orders  source -> its classes in the order of their indices, where it states one
+    """
 
     manifest: Manifest
     marks: Mapping[Path, str]
+    orders: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
@@ -34,12 +40,13 @@ class OpenedData:
         return digest.hexdigest()
 
 
-def opened(manifest: Manifest) -> OpenedData:
-    """Mark every file of ``manifest``."""
+def opened(manifest: Manifest, orders: Mapping[str, Sequence[str]] | None = None) -> OpenedData:
+    """Mark every file of ``manifest``; see ``OpenedData``."""
     videos = list(dict.fromkeys(row.video for row in manifest))
     # Reading is waiting, on a network's disk above all.
     with ThreadPoolExecutor(_READERS) as pool:
-        return OpenedData(manifest, dict(zip(videos, pool.map(content_mark, videos), strict=True)))
+        marks = dict(zip(videos, pool.map(content_mark, videos), strict=True))
+    return OpenedData(manifest, marks, orders or {})
 
 
 def content_mark(path: Path) -> str:
@@ -48,6 +55,8 @@ def content_mark(path: Path) -> str:
     Files up to 192 KiB are read whole. A file that differs only between the pieces goes unseen; containers
     keep sizes and positions of all frames at one of their ends, so another encoding differs there.
     """
+    if path.is_dir():
+        return _folder_mark(path)
     if not path.is_file():
         return "absent"
     size = path.stat().st_size
@@ -59,6 +68,18 @@ def content_mark(path: Path) -> str:
             for start in (0, (size - _PIECE) // 2, size - _PIECE):
                 file.seek(start)
                 digest.update(file.read(_PIECE))
+    return digest.hexdigest()[:16]
+
+
+def _folder_mark(folder: Path) -> str:
+    """Of a folder of frame images: the names and sizes of all, and the marks of the first, middle and last one."""
+    try:
+        files = frame_files(folder)
+    except VideoError:
+        return "absent"
+    digest = hashlib.sha256("".join(f"{file.name}/{file.stat().st_size}\n" for file in files).encode())
+    for place in (0, len(files) // 2, len(files) - 1):
+        digest.update(content_mark(files[place]).encode())
     return digest.hexdigest()[:16]
 
 

@@ -34,7 +34,9 @@ def together(manifests: Mapping[str, Manifest]) -> Manifest:
             raise DataError(f"{source} has a column {SOURCE_COLUMN!r}, which says what data set a row is from where "
                             "there are several; give it another name")  # fmt: skip
         rows += [replace(row, extra={**row.extra, SOURCE_COLUMN: source}) for row in manifest]
-    return Manifest(first.source, rows)
+    flips = {name: mirror for manifest in manifests.values() for name, mirror in manifest.flip_map.items()}
+    notes = tuple(note for manifest in manifests.values() for note in manifest.notes)
+    return Manifest(first.source, rows, flip_map=flips, notes=notes)
 
 
 def places_of(source: str, rows: Sequence[Row]) -> list[int]:

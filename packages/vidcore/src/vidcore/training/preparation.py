@@ -10,6 +10,7 @@ from typing import Any
 
 from vidcore.catalog import HeadSpec, Registry
 from vidcore.config import RunConfig, component_config
+from vidcore.data._names import look_alikes_note
 from vidcore.data.datasets import open_source
 from vidcore.data.inspect import DataReport, inspect_source
 from vidcore.data.manifest import SPLITS, Row, read_source, write_manifest
@@ -139,12 +140,12 @@ def open_data(config: RunConfig, registry: Registry, progress: Progress) -> Open
     """
     workers = config.data.workers if config.data.workers else default_workers() + 1
     manifests = {}
-    for source, options, labelled in sources_of(config, registry):
+    for source, options, layout, labelled in sources_of(config, registry):
         with progress.counting(f"preparing {source}") as told:
             manifests[source] = open_source(
-                source, options, registry=registry, workers=workers, told=told, labels=labelled
+                source, options, registry=registry, workers=workers, told=told, labels=labelled, layout=layout
             )
-    return opened(together(manifests))
+    return opened(together(manifests), {source: found.published for source, found in manifests.items()})
 
 
 def prepare_data(config: RunConfig, registry: Registry, source: OpenedData, progress: Progress) -> PreparedData:
@@ -162,9 +163,9 @@ def prepare_data(config: RunConfig, registry: Registry, source: OpenedData, prog
     kept = [number for number in range(len(manifest)) if number not in bad]
     used = [manifest[number] for number in kept]
     rows = kept_together(used, report.duplicates, folds=config.train.folds is not None)
-    targets = run_targets(config, registry, rows)
+    targets = run_targets(config, registry, rows, orders=source.orders)
     splits, folds = _divided(_strata(rows, targets), config)
-    notes = (*_notes(report), *_notes_of_head(config, registry, targets))
+    notes = (*manifest.notes, *_about_labels(targets), *_notes(report), *_notes_of_head(config, registry, targets))
     return PreparedData(rows, kept, targets, splits, _skipped(report), source, notes, folds)
 
 
@@ -237,7 +238,7 @@ def stored_data(config: RunConfig, registry: Registry, source: OpenedData, run: 
     if run.skipped.exists():
         left = read_source(run.skipped, labels=False, check_files=False)
         skipped = [Skipped(int(row.extra["row"]), row.video, str(row.extra["reason"])) for row in left]
-    targets = run_targets(config, registry, rows)
+    targets = run_targets(config, registry, rows, orders=source.orders)
     numbers.sort()
     folds = _stored_folds(run, numbers) if config.train.folds is not None else ()
     return PreparedData(rows, numbers, targets, Splits(**parts), skipped, source, folds=folds)
@@ -258,6 +259,11 @@ def _skipped(report: DataReport) -> list[Skipped]:
     found = [Skipped(row, f.path, f"{f.stage}: {f.reason}") for f in report.failures for row in f.rows]
     found += [Skipped(s.row, s.path, "its segment holds no frame") for s in report.short if s.frames == 0]
     return sorted(found, key=lambda skipped: skipped.row)
+
+
+def _about_labels(targets: Targets) -> list[str]:
+    parts = targets.parts.values() or (targets,)
+    return [note for part in parts if (note := look_alikes_note(part.classes)) is not None]
 
 
 def _notes(report: DataReport) -> tuple[str, ...]:

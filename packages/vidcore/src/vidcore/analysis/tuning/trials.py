@@ -49,7 +49,7 @@ def prepare_ground(config: RunConfig, folder: Path, share: float, registry: Regi
         return ground
     if not data.splits.val:
         raise DataError("a search chooses by validation rows and the data has none; set data.val_fraction=0.15")
-    rows = [replace(row, video=row.video.absolute(), extra={}) for row in data.rows]
+    rows = [replace(row, video=row.video.absolute(), extra=row.clip_only().extra) for row in data.rows]
     named = {"train": data.splits.train, "val": data.splits.val, "test": data.splits.test}
     seen = _some(data.splits.train, data.rows, share, config.train.seed)
     write_manifest([replace(rows[n], split=s) for s, part in named.items() for n in part], ground.full)
