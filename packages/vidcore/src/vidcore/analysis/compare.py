@@ -31,7 +31,7 @@ def compare(
     fusions: Sequence[str] = (),
     readouts: Sequence[str] = (),
     heads: Sequence[str] = (),
-    folds: int | None = None,
+    folds: int | str | None = None,
     out: str | os.PathLike[str] | None = None,
     file: str | os.PathLike[str] | None = None,
     choices: Mapping[str, Mapping[str, Any]] | None = None,
@@ -51,7 +51,7 @@ def compare(
         fusions: how the fused ones become one; by default ``concat``.
         readouts: by default ``mean``.
         heads: by default ``classification``.
-        folds: of the cross-validation; by default 5. 0: one split instead.
+        folds: of the cross-validation, by default 5, or ``"group"``: one per group. 0: one split instead.
         out: the folder of the comparison; by default ``comparisons/<data>``.
         file: a YAML run configuration whose sections ``data`` and ``train`` all rows share.
         choices: more keys of these two sections.

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from vidcore.cli._folds import Folds
+
 
 class _SeveralValues(click.Command):
     """Lets an option that may be repeated take several values after one flag: ``--extractor A B C``.
@@ -35,7 +37,12 @@ class _SeveralValues(click.Command):
 @click.option("--fusion", "fusions", multiple=True, metavar="NAME...", help="For fused rows.  [default: concat]")
 @click.option("--readout", "readouts", multiple=True, metavar="NAME...", help="For every row.  [default: mean]")
 @click.option("--head", "heads", multiple=True, metavar="NAME...", help="For every row.  [default: classification]")
-@click.option("--folds", type=click.IntRange(0), metavar="K", help="Cross-validation; 0: one split.  [default: 5]")
+@click.option(
+    "--folds",
+    type=Folds(0),
+    metavar="K|group",
+    help="Cross-validation; group: leave one out; 0: one split. [default: 5]",
+)
 @click.option("--config", "file", type=click.Path(path_type=Path), help="A YAML file; its data and train sections.")
 @click.option("--out", type=click.Path(path_type=Path), help="The comparison's folder.  [default: comparisons/DATA]")
 @click.option("--on-error", type=click.Choice(["stop", "skip"]), help="What to do about videos that cannot be read.")
@@ -50,7 +57,7 @@ def compare(
     fusions: tuple[str, ...],
     readouts: tuple[str, ...],
     heads: tuple[str, ...],
-    folds: int | None,
+    folds: int | str | None,
     file: Path | None,
     out: Path | None,
     on_error: str | None,

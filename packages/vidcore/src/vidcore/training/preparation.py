@@ -13,7 +13,7 @@ from vidcore.config import RunConfig
 from vidcore.data.datasets import open_source
 from vidcore.data.inspect import DataReport, inspect_source
 from vidcore.data.manifest import SPLITS, Row, read_source, write_manifest
-from vidcore.data.splits import Splits, fold_splits, split_rows
+from vidcore.data.splits import Splits, fold_splits, split_rows, unequal_folds
 from vidcore.data.targets import Targets
 from vidcore.heads.base import TargetInfo
 from vidcore.training.contents import OpenedData, opened
@@ -163,7 +163,9 @@ def prepare_data(config: RunConfig, registry: Registry, source: OpenedData, prog
     rows = kept_together(used, report.duplicates, folds=config.train.folds is not None)
     targets = run_targets(config, registry, rows)
     splits, folds = _divided(_strata(rows, targets), config)
-    return PreparedData(rows, kept, targets, splits, _skipped(report), source, _notes(report), folds)
+    unequal = unequal_folds(rows, folds)
+    notes = (*_notes(report), *([unequal] if unequal else []))
+    return PreparedData(rows, kept, targets, splits, _skipped(report), source, notes, folds)
 
 
 def _strata(rows: list[Row], targets: Targets) -> list[Row]:
