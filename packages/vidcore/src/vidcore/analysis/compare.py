@@ -10,12 +10,12 @@ from typing import Any
 from vidcore.analysis.comparison import plan
 from vidcore.analysis.comparison.cells import cross, labels
 from vidcore.analysis.comparison.comparison import Comparison, ranked
-from vidcore.analysis.comparison.costs import Costs, guess
+from vidcore.analysis.comparison.costs import Costs
 from vidcore.analysis.comparison.folder import Base, ComparisonFolder
 from vidcore.analysis.comparison.ground import Ground
 from vidcore.analysis.comparison.notes import notes_of
 from vidcore.analysis.comparison.row import Failed
-from vidcore.analysis.comparison.runner import cell_config, run_cells
+from vidcore.analysis.comparison.runner import cell_config, in_order, run_cells
 from vidcore.analysis.comparison.summary import row_of
 from vidcore.catalog import Registry, installed
 from vidcore.errors import ConfigError
@@ -95,7 +95,7 @@ def compare(
             if folder.state(cell) == "new":
                 folder.write_record(cell)
         costs = Costs(folder, base, registry)
-        ordered = sorted(folder.read_cells(), key=lambda cell: (guess(cell.extractors, registry), len(cell.extractors)))
+        ordered = in_order(folder.read_cells(), lambda cell: cell_config(folder, base, cell), registry)
         try:
             run_cells(folder, base, ordered, Ground(folder, source, registry, show), registry, told, show=show)
             costs.measure(ordered, told)

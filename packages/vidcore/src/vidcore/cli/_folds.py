@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 
-class Folds(click.ParamType):
+class Folds(click.ParamType[int | str]):
     """A number of folds, or ``group``: one fold for each group of the data."""
 
     name = "folds"

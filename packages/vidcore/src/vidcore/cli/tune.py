@@ -63,6 +63,7 @@ def tune(
     stopped, and adds trials where --trials is larger.
     """
     from vidcore.analysis.tuning import tune as start
+    from vidcore.analysis.tuning.headline import headline
     from vidcore.cli.train import run_choices
     from vidcore.config import build_run_config
 
@@ -88,6 +89,8 @@ def tune(
         for one in found["kept"]
     ]
     echo_table(["trial", f"validation {found['metric']}", "in the search", "run"], rows, right=(0, 1, 2))
+    if found["kept"]:
+        click.echo("\n" + "\n".join(headline(found)))
     click.echo(f"\nreport  {out / 'tuning.html'}")
     if found["kept"]:
-        click.echo(f"test    vidcore evaluate {found['kept'][0]['run']}")
+        click.echo(f"details vidcore evaluate {found['kept'][0]['run']}")

@@ -82,7 +82,7 @@ def folds(rows: Sequence[Row], k: int, *, seed: int = 0) -> list[tuple[list[int]
         raise DataError(f"{k} folds need at least {k} groups (or ungrouped videos); there are {len(order)}")
     if all(row.label is not None for row in rows):
         _check_units(rows, units, k, "folds")
-    np.random.RandomState(seed).shuffle(order)
+    order = [order[place] for place in np.random.RandomState(seed).permutation(len(order))]
     homes = dict(zip(order, equally(_counts(rows, units, order), k).tolist(), strict=True))
     tests: list[list[int]] = [[] for _ in range(k)]
     for place, unit in enumerate(units):

@@ -1,4 +1,4 @@
-"""What answers that look at no video score: the training data's mean or most frequent class, and motion that goes on."""
+"""Answers that look at no video: the training data's mean or most frequent class, and motion that goes on."""
 
 from __future__ import annotations
 

@@ -44,7 +44,8 @@ class Judgement:
     """All that is measured on one set of clips.
 
     ``intervals`` are 95 % intervals over groups where the clips have any: clips of one source are not independent
-    (see ``vidcore.training.intervals``). Of fewer than ten clips or groups there is none, but for an accuracy of 0 or 1.
+    (see ``vidcore.training.intervals``). Of fewer than ten clips or groups there is none, except
+    for an accuracy of 0 or 1.
     ``per_class`` has precision, recall, F1 and support; ``confusion[i][j]`` counts clips of class i taken
     for class j.
     """

@@ -42,7 +42,7 @@ class Base:
         """The common ground in one line."""
         data, train = self.config.data, self.config.train
         kinds = {None: "one split", "group": "leave one group out"}
-        folds = kinds.get(train.folds, f"{train.folds} folds")  # type: ignore[call-overload]  # a number is in neither
+        folds = kinds.get(train.folds, f"{train.folds} folds")
         return (
             f"All rows: the same {data.frames} frames a clip ({data.sampling}), {folds}, seed {train.seed}, "
             f"{train.epochs} epochs of batches of {train.batch_size}, {train.precision}."

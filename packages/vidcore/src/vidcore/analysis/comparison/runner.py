@@ -10,8 +10,10 @@ from collections.abc import Callable, Sequence
 import torch
 
 from vidcore.analysis.comparison.cells import Cell
+from vidcore.analysis.comparison.costs import guess
 from vidcore.analysis.comparison.folder import Base, ComparisonFolder
 from vidcore.analysis.comparison.ground import Ground
+from vidcore.assemble import check_wiring
 from vidcore.catalog import Registry
 from vidcore.config import RunConfig
 from vidcore.errors import VidcoreError
@@ -52,6 +54,23 @@ def run_cells(
         if error is not None:
             folder.write_record(cell, error)
             told(f"  failed: {error.splitlines()[0]}")
+
+
+def in_order(cells: Sequence[Cell], config_of: Callable[[Cell], RunConfig], registry: Registry) -> list[Cell]:
+    """Rows that read whole feature maps first, so that rows which read their means find them stored; then the cheap.
+
+    An extractor would otherwise run twice: once for its means, and again for the maps.
+    """
+
+    def key(cell: Cell) -> tuple[bool, float, int]:
+        try:
+            maps = check_wiring(config_of(cell), registry)
+        except VidcoreError:
+            # What is wrong with it is said when it is its turn.
+            maps = False
+        return not maps, guess(cell.extractors, registry), len(cell.extractors)
+
+    return sorted(cells, key=key)
 
 
 def crashed(folder: ComparisonFolder, cell: Cell) -> bool:

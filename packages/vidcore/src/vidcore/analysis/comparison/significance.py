@@ -129,9 +129,9 @@ def confidence_set(quality: Floats, units: NDArray[np.int64]) -> Floats:
     if rows < 2 or not sums.size:
         return found
     first, second = np.triu_indices(rows, 1)
-    pairs = sums[first] - sums[second]
+    pairs: Floats = (sums[first] - sums[second]).astype(np.float64)
     length = np.sqrt(np.square(pairs).sum(1))
-    pairs /= np.where(length > 0, length, 1.0)[:, None]
+    pairs = pairs / np.where(length > 0, length, 1.0)[:, None]
     observed = pairs.sum(1)
     flipped = _flipped(pairs)
     inside, reached = np.ones(rows, dtype=bool), 0.0

@@ -53,7 +53,7 @@ def markdown_table(rows: Numbered) -> str:
 
 
 def csv_table(rows: Sequence[Row]) -> str:
-    """Every number as it is, in the units that the column names state; what the test found; baselines last, with what they have."""
+    """Every number as it is, in the units that the column names state; what the test found; baselines come last."""
     target = io.StringIO()
     writer = csv.writer(target, lineterminator="\n")
     shown = columns("score")
