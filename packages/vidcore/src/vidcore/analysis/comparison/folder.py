@@ -41,8 +41,9 @@ class Base:
     def in_words(self) -> str:
         """The common ground in one line."""
         data, train = self.config.data, self.config.train
-        kinds = {None: "one split", "group": "leave one group out"}
-        folds = kinds.get(train.folds, f"{train.folds} folds")
+        folds = f"{train.folds} folds" if train.folds else "one split"
+        if train.folds == "group":
+            folds = "one group left out at a time"
         return (
             f"All rows: the same {data.frames} frames a clip ({data.sampling}), {folds}, seed {train.seed}, "
             f"{train.epochs} epochs of batches of {train.batch_size}, {train.precision}."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -22,8 +22,8 @@ METHOD = (
 )
 _ALL_PATTERNS = 12
 _DRAWS = 4095
-# Draws computed at a time: 64 of 100,000 clips take 50 MB.
-_BLOCK = 64
+# Signs drawn at a time.
+_AT_ONCE = 2_000_000
 
 Verdict = Literal["best", "worse", "no difference shown", "not tested"]
 Floats = NDArray[np.float64]
@@ -123,17 +123,16 @@ def confidence_set(quality: Floats, units: NDArray[np.int64]) -> Floats:
     """
     rows = len(quality)
     sums = np.stack([np.bincount(units, row) for row in quality])
-    # Units about which all rows agree flip nothing.
-    sums = sums[:, np.ptp(sums, axis=0) > 0]
+    # Only differences between rows count, and of units about which all rows agree there is none.
+    sums = (sums - sums[0])[:, np.ptp(sums, axis=0) > 0]
     found = np.ones(rows)
     if rows < 2 or not sums.size:
         return found
     first, second = np.triu_indices(rows, 1)
-    pairs: Floats = (sums[first] - sums[second]).astype(np.float64)
-    length = np.sqrt(np.square(pairs).sum(1))
-    pairs = pairs / np.where(length > 0, length, 1.0)[:, None]
-    observed = pairs.sum(1)
-    flipped = _flipped(pairs)
+    length = np.sqrt(np.square(sums[first] - sums[second]).sum(1))
+    length[length == 0] = 1.0
+    observed = (sums[first] - sums[second]).sum(1) / length
+    flipped = np.concatenate([np.abs(part[:, first] - part[:, second]) / length for part in _flipped(sums)])
     inside, reached = np.ones(rows, dtype=bool), 0.0
     while inside.sum() > 1:
         among = inside[first] & inside[second]
@@ -149,20 +148,21 @@ def confidence_set(quality: Floats, units: NDArray[np.int64]) -> Floats:
     return found
 
 
-def _flipped(pairs: Floats) -> Floats:
-    """(draws, pairs) the absolute sums of ``pairs`` (pairs, units) under flips of sign; the first is what was seen."""
-    units = pairs.shape[1]
+def _flipped(sums: Floats) -> Iterator[Floats]:
+    """(some draws, rows) sums over units of ``sums`` (rows, units) under flips of sign; the first is what was seen."""
+    units = sums.shape[1]
     if units <= _ALL_PATTERNS:
         # The sign of one unit is kept: a pattern and its opposite give the same.
         patterns = np.arange(2 ** (units - 1))
-        signs = 1.0 - 2.0 * (patterns[:, None] >> np.arange(units) & 1)
-        return np.abs(signs @ pairs.T)
+        yield (1.0 - 2.0 * (patterns[:, None] >> np.arange(units) & 1)) @ sums.T
+        return
+    yield sums.sum(1)[None]
     generator = np.random.default_rng(0)
-    found = [np.abs(pairs.sum(1))[None]]
-    for start in range(0, _DRAWS, _BLOCK):
-        signs = generator.integers(0, 2, (min(_BLOCK, _DRAWS - start), units)) * 2.0 - 1.0
-        found.append(np.abs(signs @ pairs.T))
-    return np.concatenate(found)
+    block = max(_AT_ONCE // units, 1)
+    for start in range(0, _DRAWS, block):
+        draws = min(block, _DRAWS - start)
+        bits = np.frombuffer(generator.bytes(draws * -(-units // 8)), np.uint8).reshape(draws, -1)
+        yield (1.0 - 2.0 * np.unpackbits(bits, axis=1, count=units)) @ sums.T
 
 
 def _on(row: Answers, clips: Sequence[str]) -> Floats:
