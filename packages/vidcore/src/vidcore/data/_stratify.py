@@ -134,3 +134,32 @@ def equally(units: UnitCounts, parts: int) -> Integers:
         rows[home] += units.sizes[unit]
         deviations[:, held] = deviations[home, held]
     return homes
+
+
+def some_of(units: UnitCounts, share: float) -> Integers:
+    """Numbers of units that together come near ``share`` of every class, and leave a unit of every class.
+
+    Greedy: the unit that brings the counts nearest, until none does; at least one, where one can be spared.
+
+    Args:
+        units: their classes; equals are taken in their order.
+        share: of the rows.
+    """
+    lacking = share * units.totals
+    sources = np.bincount(np.concatenate(units.held), minlength=len(units.totals))
+    taken: list[int] = []
+    free = list(range(len(units.sizes)))
+    while free := [unit for unit in free if (sources[units.held[unit]] > 1).all()]:
+        # How much nearer a unit brings the counts of its classes, summed.
+        gains = [
+            (np.abs(lacking[units.held[unit]]) - np.abs(lacking[units.held[unit]] - units.counts[unit])).sum()
+            for unit in free
+        ]
+        best = free[int(np.argmax(gains))]
+        if taken and max(gains) <= 0:
+            break
+        taken.append(best)
+        lacking[units.held[best]] -= units.counts[best]
+        sources[units.held[best]] -= 1
+        free.remove(best)
+    return np.array(sorted(taken), dtype=np.int64)

@@ -16,7 +16,7 @@ import numpy as np
 from vidcore.errors import DataError
 
 from ._rows import SPLITS, Row
-from ._stratify import UnitCounts, by_shares, equally
+from ._stratify import UnitCounts, by_shares, equally, some_of
 
 Fractions = tuple[float, float, float]
 DEFAULT_FRACTIONS: Fractions = (0.7, 0.15, 0.15)
@@ -101,7 +101,7 @@ def fold_splits(rows: Sequence[Row], k: int | Literal["group"], val_fraction: fl
     Args:
         rows: the data.
         k: number of folds, or ``"group"``: one fold for each group, in sorted order. There a class may be missing from
-            a test part, and a class that only one group of a training part has is not in its validation rows.
+            a test part and from validation rows, never from training rows.
         val_fraction: 0: no validation rows.
         seed: as in split_rows.
 
@@ -226,21 +226,18 @@ def _deal(
 
 
 def _validation_of(rows: Sequence[Row], fraction: float, seed: int) -> Splits:
-    """Validation rows for leaving groups out: groups with a class that no other group has stay in training."""
+    """Validation rows for leaving groups out: whole groups near the share of every class, without which every class
+    still has a training row; a class may be missing from validation.
+    """
     units = _units(rows)
-    free = list(range(len(rows)))
-    while True:
-        sources: dict[str | None, set[Hashable]] = defaultdict(set)
-        for place in free:
-            sources[rows[place].label].add(units[place])
-        alone = {next(iter(own)) for own in sources.values() if len(own) == 1}
-        if not alone:
-            break
-        free = [place for place in free if units[place] not in alone]
-    if not free:
-        raise DataError("no class of it comes from two groups")
-    parts = _deal(rows, units, free, {"train": 1 - fraction, "val": fraction}, seed)
-    return Splits(_others(parts["val"], len(rows)), parts["val"], [])
+    order = list(dict.fromkeys(units))
+    order = [order[place] for place in np.random.default_rng(seed).permutation(len(order))]
+    taken = set(some_of(_counts(rows, units, order), fraction).tolist())
+    if not taken:
+        raise DataError("each of its groups has a class that no other group has")
+    chosen = {unit for number, unit in enumerate(order) if number in taken}
+    val = [place for place, unit in enumerate(units) if unit in chosen]
+    return Splits(_others(val, len(rows)), val, [])
 
 
 def _counts(rows: Sequence[Row], units: Sequence[Hashable], order: Sequence[Hashable]) -> UnitCounts:
