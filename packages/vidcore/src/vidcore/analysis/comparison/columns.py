@@ -43,7 +43,7 @@ def verdict(found: Difference, *, beaten: bool = True) -> str:
         beaten: whether the best row is shown to beat every baseline; one that does not is not called best.
     """
     if found.verdict == "best" and not beaten:
-        return "highest, but not shown to beat chance"
+        return "chance not ruled out"
     return f"worse, p {units.chance(found.p)}" if found.verdict == "worse" else found.verdict
 
 

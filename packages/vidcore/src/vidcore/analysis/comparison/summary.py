@@ -116,7 +116,8 @@ def _as_score(
 ) -> tuple[float, tuple[float, float] | None]:
     """The mean quality as a number of the metric: itself for accuracy, the error or its root for numbers."""
     if metric == "accuracy":
-        limits = mean_interval(quality, units)
+        # Of classes of one frequency it is the same for every clip, and no estimate.
+        limits = mean_interval(quality, units) if np.ptp(quality) > 0 else None
         return float(quality.mean()), limits and (max(limits[0], 0.0), min(limits[1], 1.0))
     sums, sizes = np.bincount(units, -quality), np.bincount(units)
     power = 0.5 if metric.startswith(("rmse", "nrmse")) else 1.0
