@@ -127,8 +127,11 @@ def assemble(
     return VideoModel(extractors, fusion, readout, head, frozenset(frozen), held)
 
 
-def check_wiring(config: RunConfig, registry: Registry | None = None) -> None:
+def check_wiring(config: RunConfig, registry: Registry | None = None) -> bool:
     """Refuse parts that do not fit each other, before data are read: everything up to the head, without memory.
+
+    Returns:
+        Whether fusion or readout read the grid (H, W) of the features beyond its mean.
 
     Raises:
         UnknownNameError, ConfigError, WiringError: naming the part.
@@ -140,7 +143,8 @@ def check_wiring(config: RunConfig, registry: Registry | None = None) -> None:
             extractors[_free_name(choice.name, extractors)] = _build(choice.name, registry, choice.options)
         streams = {name: e.outputs[e.output_names[0]] for name, e in extractors.items()}
         fusion: Fusion = _part(FusionSpec, config.fusion.name, config.fusion.options, registry, streams)
-        _part(ReadoutSpec, config.readout.name, config.readout.options, registry, fusion.output)
+        readout: Readout = _part(ReadoutSpec, config.readout.name, config.readout.options, registry, fusion.output)
+    return fusion.spatial or readout.spatial
 
 
 def _is_settled(extractor: Extractor) -> bool:

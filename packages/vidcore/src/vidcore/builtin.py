@@ -192,7 +192,7 @@ def vidcore_heads() -> list[HeadSpec]:
             config="vidcore.heads.config:ForecastConfig",
             summary="positions after the end of the video; mean squared error, and RMSE at every step ahead",
             targets="position",
-            exempt={"options.column": column, "options.origin": column},
+            exempt={"options.column": column, "options.origin": column, "options.history": column},
         ),
     ]
 

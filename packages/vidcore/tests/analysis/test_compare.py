@@ -88,11 +88,16 @@ def cell_named(folder, name):
 
 
 def test_a_row_says_what_its_run_says(finished):
-    assert [row.score.mean for row in finished.rows] == sorted((row.score.mean for row in finished.rows), reverse=True)
+    assert [row.score.value for row in finished.rows] == sorted(
+        (row.score.value for row in finished.rows), reverse=True
+    )
     for row in finished.rows:
         results = RunFolder(finished.root / row.folder).read_results()
-        assert row.score.mean == results["folds"]["scores"]["accuracy"]["mean"]
-        assert row.score.std == results["folds"]["scores"]["accuracy"]["sd"]
+        assert row.score.value == results["test"]["scores"]["accuracy"]["value"]
+        assert row.score.fold_mean == pytest.approx(results["folds"]["scores"]["accuracy"]["mean"])
+        assert row.score.fold_std == pytest.approx(results["folds"]["scores"]["accuracy"]["sd"])
+        # Three classes of twelve clips each.
+        assert [(line.name, line.score) for line in row.baselines] == [("most frequent class", pytest.approx(1 / 3))]
         assert row.score.interval95 == tuple(results["test"]["scores"]["accuracy"]["interval95"])
         assert row.macro_f1 == pytest.approx(results["test"]["scores"]["macro_f1"]["value"])
         assert (row.trained, row.parameters) == tuple(results["parameters"].values())
@@ -136,7 +141,10 @@ def test_the_table_fits_a_hundred_columns(finished):
 
 def test_the_answer_names_the_best_row(finished):
     best = finished.rows[0]
-    assert finished.answer()[0].startswith(f"Best: {best.label}, accuracy {best.score.mean:.3f}")
+    first = finished.answer()[0]
+    assert best.label in first and f"accuracy {best.score.value:.3f}" in first
+    chance = best.baselines[0].difference.verdict == "worse"
+    assert ("Better than chance" in finished.answer()[1]) is chance
     told = " ".join(finished.answer())
     assert all(row.label in told for row in finished.rows)
 
@@ -144,14 +152,15 @@ def test_the_answer_names_the_best_row(finished):
 def test_csv_json_and_markdown_hold_the_same_numbers(finished):
     with (finished.root / "comparison.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
+    assert rows.pop()["row"] == "chance: most frequent class"
     stored = json.loads((finished.root / "comparison.json").read_text())
     markdown = (finished.root / "comparison.md").read_text()
     for row, line, plain in zip(finished.rows, rows, stored["rows"], strict=True):
-        assert float(line["score"]) == plain["score"]["mean"] == row.score.mean
+        assert float(line["score"]) == plain["score"]["value"] == row.score.value
         assert float(line["latency_seconds"]) == plain["cost"]["latency"] == row.cost.latency
         assert int(line["parameters"]) == row.parameters
         assert line["verdict"] == plain["difference"]["verdict"] == row.difference.verdict
-        assert float(line["p_holm"]) == row.difference.p_holm
+        assert float(line["p"]) == row.difference.p
         assert line["run"] == row.folder
         assert f"| {row.label} |" in markdown
     assert stored["base"]["train"]["folds"] == 2
@@ -166,7 +175,7 @@ def test_the_page_holds_everything_and_needs_no_other_file(finished):
     assert "Pareto front" in page
     for row in finished.rows:
         assert row.label in page
-    assert "exact McNemar test" in page and "Holm" in page
+    assert "model confidence set" in page and "chance: most frequent class" in page
 
 
 def test_what_is_done_is_not_done_again(finished, copied, monkeypatch):

@@ -14,23 +14,32 @@ from vidcore.analysis.comparison.comparison import ranked
 from vidcore.analysis.comparison.costs import Cost
 from vidcore.analysis.comparison.folder import Base
 from vidcore.analysis.comparison.page import comparison_page
-from vidcore.analysis.comparison.row import Failed, Row, Score
+from vidcore.analysis.comparison.row import Baseline, Failed, Row, Score
 from vidcore.analysis.comparison.table import csv_table
 from vidcore.config import Choice, ExtractorChoice, run_config
 
 CLIPS = 40
 
 
-def row(name, quality, latency, metric="accuracy", score=None):
+def row(name, quality, latency, metric="accuracy", score=None, chance=None):
     quality = np.asarray(quality, dtype=float)
     classes = metric == "accuracy"
+    chance = np.full(CLIPS, 0.25 if classes else -9.0) if chance is None else np.asarray(chance, dtype=float)
+    clips = tuple(map(str, range(CLIPS)))
+    line = Baseline(
+        "most frequent class" if classes else "training mean",
+        metric,
+        abs(float(chance.mean())),
+        None,
+        Answers(clips, chance, (None,) * CLIPS),
+    )
     return Row(
         cell=Cell((ExtractorChoice(name=name),), None, Choice(name="mean"), Choice(name="classification")),
         label=name,
         folder=f"cells/{name}",
         metric=metric,
         lower_is_better=not classes,
-        score=Score(score if score is not None else abs(float(quality.mean())), 0.01, (0.1, 0.2), (0.1, 0.2)),
+        score=Score(score if score is not None else abs(float(quality.mean())), (0.1, 0.2), (0.1, 0.2)),
         macro_f1=None,
         precision=None,
         recall=None,
@@ -42,6 +51,7 @@ def row(name, quality, latency, metric="accuracy", score=None):
         training_seconds=75.0,
         width=8,
         weights="random",
+        baselines=(line,),
         answers=Answers(
             tuple(map(str, range(CLIPS))), quality, (None,) * CLIPS, np.full(CLIPS, 0.9) if classes else None
         ),
@@ -64,10 +74,35 @@ def test_the_best_is_first_and_of_equals_the_cheap_one(tmp_path):
         ("poor", "worse"),
     ]
     assert found.answer() == [
-        "Best: quick, accuracy 0.900 (95 % interval 0.100-0.200).",
+        "quick and slow are tied at accuracy 0.900 (95 % interval 0.100-0.200).",
+        "Better than chance: most frequent class 0.250.",
         "Shown to be worse: poor.",
-        "No difference shown to: slow.",
         "The cheapest of these is quick: 500 ms a clip.",
+    ]
+
+
+def test_a_row_that_is_not_shown_to_beat_chance_is_not_called_best(tmp_path):
+    found = compared(tmp_path, row("a", right(11), 0.1), row("b", right(10), 0.1))
+    assert found.answer()[:2] == [
+        "Highest: a, accuracy 0.275 (95 % interval 0.100-0.200).",
+        "It is not shown to beat chance (most frequent class, 0.250).",
+    ]
+    assert not any("Best" in line for line in found.answer())
+    table = found.table()
+    assert "chance not ruled out" in table
+    assert any("chance: most" in line and "0.250" in line for line in table.splitlines()[-2:])
+    tied = compared(tmp_path, row("a", right(10), 0.1), row("b", right(10), 0.1))
+    assert tied.answer()[:2] == [
+        "a and b are tied at accuracy 0.250 (95 % interval 0.100-0.200).",
+        "None of them is shown to beat chance (most frequent class, 0.250).",
+    ]
+
+
+def test_what_is_not_tested_is_not_called_best(tmp_path):
+    rows = [replace(row(name, right(count), 0.1), answers=None, baselines=()) for name, count in (("a", 30), ("b", 20))]
+    assert compared(tmp_path, *rows).answer()[:2] == [
+        "Highest: a, accuracy 0.750 (95 % interval 0.100-0.200).",
+        "The rows were not tested against each other.",
     ]
 
 
@@ -96,12 +131,15 @@ def test_rows_with_other_scores_are_other_contests(tmp_path):
         "Best: b, accuracy 0.775 (95 % interval 0.100-0.200).",
         "Best: near, mse 1.000 (95 % interval 0.100-0.200).",
     ]
+    assert found.answer().count("Better than chance: most frequent class 0.250.") == 1
+    assert found.answer().count("Better than the baselines: training mean 9.000.") == 1
     page = comparison_page(found)
     assert "Scores: accuracy" in page and "Scores: mse" in page
-    assert "difference to #3" in page and "signed-rank" in page and "exact McNemar" in page
+    assert "difference to #3" in page and "smaller error" in page and page.count("model confidence set") >= 2
     lines = list(csv.DictReader(io.StringIO(csv_table(found.rows))))
     assert [(line["row"], line["metric"]) for line in lines] == [
-        ("b", "accuracy"), ("a", "accuracy"), ("near", "mse"), ("far", "mse")
+        ("b", "accuracy"), ("a", "accuracy"), ("near", "mse"), ("far", "mse"),
+        ("chance: most frequent class", "accuracy"), ("baseline: training mean", "mse"),
     ]  # fmt: skip
 
 
@@ -112,7 +150,7 @@ def test_scores_that_are_no_mean_over_clips_are_not_tested(tmp_path):
 
 def test_costs_that_are_not_known_leave_holes(tmp_path):
     found = compared(tmp_path, row("a", right(30), None), row("b", right(30), None))
-    assert found.answer()[-1] == "No difference shown to: b."
+    assert found.answer()[0].startswith("a and b are tied at accuracy 0.750")
     assert "Score against cost" not in comparison_page(found)
     assert "| a |" in found.markdown()
 

@@ -12,7 +12,7 @@ from vidcore.catalog import installed
 from vidcore.config import Choice, GridConfig
 from vidcore.config.search import Choices, Interval
 from vidcore.errors import ConfigError, DataError
-from vidcore.training import RunInterruptedError
+from vidcore.training import RunInterruptedError, open_run
 
 pytest.importorskip("optuna")
 
@@ -82,7 +82,10 @@ def test_a_study_searches_keeps_and_goes_on(config, tmp_path, monkeypatch):
     assert kept.run.name == f"trial-{kept.trial:04}"
     assert kept.search_score == max(t["score"] for t in found.trials if t["state"] == "complete")
     assert (out / "study.db").exists()
+    test = open_run(kept.run).read_results()["test"]["scores"]["accuracy"]
+    assert (kept.test["value"], kept.test["interval95"]) == (test["value"], test.get("interval95"))
     page = (out / "tuning.html").read_text()
+    assert f"test accuracy of trial {kept.trial + 1}: {test['value']:.4f}" in page
     assert "<svg" in page
     assert 'src="' not in page, "the page needs no other file"
     with (out / "search.csv").open() as file:

@@ -75,7 +75,9 @@ def test_folds_are_printed_as_a_table(call, brightness, tmp_path):
     code, out, err = call("train", *chosen, "--out", tmp_path, "--name", "r", *TINY)
     assert (code, err) == (0, "")
     assert "data       " in out and ": 36 in 3 folds" in out
-    assert "3 folds: mean, standard deviation and 95 % t interval of the mean" in out
+    assert "another quantity: the mean over the 3 folds, each fold counted alike" in out
+    # The pooled score with its interval comes first.
+    assert out.index("95 % interval") < out.index("another quantity")
     assert "36 clips, each answered by the model of the fold that had not seen it" in out
     assert "note: the model that is shipped is trained on the rows of all folds for 1 epochs" in out
 

@@ -51,7 +51,7 @@ def test_one_table_of_a_folder(call, tmp_path, finished_run):
         message="the loss is nan in epoch 1, step 3\n  try",
         eta_seconds=None,
     )
-    folds = {"folds": {"scores": {"accuracy": {"mean": 0.81234, "sd": 0.0321}}}}
+    folds = {"test": {"scores": {"accuracy": {"value": 0.81234, "interval95": [0.7, 0.9]}}}}
     _run(tmp_path / "runs" / "folded", age=999, state="done", eta_seconds=0.0, results=folds)
     (tmp_path / "runs" / "torn").mkdir()
     (tmp_path / "runs" / "torn" / "progress.json").write_text("{")
@@ -63,7 +63,7 @@ def test_one_table_of_a_folder(call, tmp_path, finished_run):
     assert row["dead"].startswith("dead silent training 30/120 51.3 0.2500 5:0")
     assert "no heartbeat for more than two minutes: has it died on node7? vidcore train --resume" in row["dead"]
     assert row["broken"] == "broken failed training 30/120 51.3 0.2500 the loss is nan in epoch 1, step 3"
-    assert "accuracy 0.812 ± 0.032" in row["folded"]
+    assert "accuracy 0.812 (0.700-0.900)" in row["folded"]
     assert "progress.json cannot be read" in row["torn"]
     assert row["tiny"].split()[1] == "done"
     accuracy = finished_run.read_results()["test"]["scores"]["accuracy"]["value"]

@@ -164,7 +164,7 @@ def test_ucf101(tmp_path: Path, put: Put) -> None:
     assert not found.missing
     second = read_source(tmp_path, options={"split": 2})
     assert {row.group for row in second if row.split == "test"} == {"g08", "g09"}
-    with pytest.raises(ManifestError, match="there is no list of split 3, only: testlist01.txt"):
+    with pytest.raises(ManifestError, match=r"there is no list of split 3, only: testlist01\.txt"):
         read_source(tmp_path, options={"split": 3})
     with pytest.raises(ConfigError, match=r"layout 'ucf101' has no option 'fps'; its options: videos, split"):
         read_source(tmp_path, options={"fps": 3})
@@ -260,7 +260,9 @@ def test_space_separated_lists(tmp_path: Path, put: Put) -> None:
     named = read_source(tmp_path, options={"classes": tmp_path / "names"})
     assert [row.label for row in named] == ["class 10", "class 9", "class 9|class 10"]
     _put_text(tmp_path / "my_train_list_rawframes.txt", "a/b 3 1\n")
-    with pytest.raises(ManifestError, match="several lists for train: my_train_list_rawframes.txt, my_train_list_vid"):
+    with pytest.raises(
+        ManifestError, match=r"several lists for train: my_train_list_rawframes\.txt, my_train_list_vid"
+    ):
         read_source(tmp_path)
 
 
@@ -360,7 +362,7 @@ def test_several_layouts_are_named_with_what_to_type(tmp_path: Path, put: Put) -
     assert read_source(tmp_path, layout="ucf101").layout == "ucf101"
     with pytest.raises(ConfigError, match="there is no layout 'ucf'; did you mean 'ucf101'"):
         read_source(tmp_path, layout="ucf")
-    with pytest.raises(ManifestError, match="there is no metadata.csv or metadata.jsonl with a column file_name"):
+    with pytest.raises(ManifestError, match=r"there is no metadata\.csv or metadata\.jsonl with a column file_name"):
         read_source(tmp_path, layout="huggingface")
     assert len(read_source(tmp_path / "UCF-101", layout="plain")) == 12
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from vidcore.data.manifest import Row
-from vidcore.data.splits import folds, leave_one_group_out, split_rows
+from vidcore.data.splits import Splits, fold_splits, folds, leave_one_group_out, split_rows, unequal_folds
 from vidcore.errors import DataError
 
 
@@ -143,6 +144,56 @@ def test_folds_test_every_row_once_and_keep_groups_together() -> None:
 def test_folds_that_cannot_be(rows: list[Row], k: int, message: str) -> None:
     with pytest.raises(DataError, match=message):
         folds(rows, k)
+
+
+def test_folds_are_those_of_scikit_learn() -> None:
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    draw = np.random.default_rng(3)
+    for seed in range(12):
+        groups, labels = draw.integers(0, 17, 90), draw.integers(0, 3, 90)
+        rows = [Row(Path(f"{i}.mp4"), str(labels[i]), group=str(groups[i])) for i in range(90)]
+        codes: dict[int, int] = {}
+        numbers = [codes.setdefault(int(group), len(codes)) for group in groups]
+        peer = StratifiedGroupKFold(4, shuffle=True, random_state=seed).split(rows, labels, numbers)
+        assert folds(rows, 4, seed=seed) == [(train.tolist(), test.tolist()) for train, test in peer]
+
+
+def test_a_thousand_classes_are_split_in_seconds() -> None:
+    rows = [Row(Path(f"{i}.mp4"), f"c{i % 1000}") for i in range(6000)]
+    began = time.process_time()
+    found = fold_splits(rows, 3, 0.2)
+    # A dense table of classes for every group took minutes; this takes about a second.
+    assert time.process_time() - began < 15
+    assert [len(part.test) for part in found] == [2000] * 3
+
+
+def test_each_group_is_a_fold_and_may_lack_a_class() -> None:
+    rows = [Row(Path(f"{g}{c}{i}.mp4"), c, group=g) for g in "stuv" for c in "abc" for i in range(2)]
+    # Class c is in three of the four groups only, class d in two.
+    rows = [row for row in rows if not (row.group == "s" and row.label == "c")]
+    rows += [Row(Path(f"d{g}.mp4"), "d", group=g) for g in "tu"]
+    found = fold_splits(rows, "group", 0.3)
+    assert [{rows[i].group for i in part.test} for part in found] == [{"s"}, {"t"}, {"u"}, {"v"}]
+    assert {rows[i].label for i in found[0].test} == {"a", "b"}
+    assert [bool(part.val) for part in found] == [True] * 4
+    for part in found:
+        assert {rows[i].label for i in part.train} == {"a", "b", "c", "d"}
+        assert not {rows[i].group for i in part.val} & {rows[i].group for i in part.train}
+        assert sorted(part.train + part.val + part.test) == list(range(len(rows)))
+    two = [row for row in rows if row.group in ("t", "u")]
+    with pytest.raises(DataError, match="fold 1 of 2: each of its groups has a class that no other group has"):
+        fold_splits(two, "group", 0.3)
+    assert [part.val for part in fold_splits(two, "group", 0)] == [[], []]
+
+
+def test_a_group_that_fills_a_fold_is_said() -> None:
+    rows = [Row(Path(f"{i}.mp4"), "ab"[i % 2], group="big" if i < 40 else f"g{i // 2}") for i in range(60)]
+    parts = [range(40), range(40, 50), range(50, 60)]
+    said = unequal_folds(rows, [Splits([i for i in range(60) if i not in part], [], list(part)) for part in parts])
+    assert said.startswith("the folds are unequal: 10 to 40 test rows, the largest 67% of all, all of group 'big'")
+    even = _rows({"a": 30, "b": 30}, groups=6)
+    assert unequal_folds(even, fold_splits(even, 3, 0)) == ""
 
 
 def test_leaving_one_group_out() -> None:

@@ -6,9 +6,11 @@ import csv
 import json
 import multiprocessing
 import statistics
+from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from vidcore.data.manifest import Row, read_source, write_manifest
 from vidcore.errors import DataError, RunError
 from vidcore.extractors._patch_transformer import PatchTransformer
@@ -98,16 +100,43 @@ def test_results_have_folds_mean_spread_and_pooled_answers(folded):
     assert len(rows[6:]) == results["epochs"] == round(statistics.median(fold["best_epoch"] for fold in each))
 
 
-def test_the_interval_is_that_of_student():
+def test_the_mean_over_folds_counts_each_fold_alike_and_has_no_interval():
     folds = [
         {"fold": k, "best_epoch": 1, "epochs": 1, "training_seconds": 0.0,
-         "test": {"clips": 5, "scores": {"loss": {"value": value}, "accuracy": {"value": share}}}}
-        for k, (value, share) in enumerate([(1.0, 1.0), (2.0, 0.9), (3.0, 1.0)], 1)
+         "test": {"clips": clips, "scores": {"accuracy": {"value": share}, "r2": {"value": r2}}}}
+        for k, (clips, share, r2) in enumerate([(5, 1.0, 0.5), (50, 0.4, float("nan")), (5, 1.0, 0.7)], 1)
     ]  # fmt: skip
     scores = summarise(folds)["scores"]
-    # t(0.975, 2) = 4.302653, sd 1, n 3
-    assert scores["loss"]["interval95"] == pytest.approx([2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5])
-    assert scores["accuracy"]["interval95"][1] == 1.0
+    assert scores["accuracy"] == {"mean": pytest.approx(0.8), "sd": pytest.approx(statistics.stdev([1.0, 0.4, 1.0]))}
+    assert scores["r2"]["mean"] == pytest.approx(0.6), "a fold without the score is left out"
+
+
+def test_answers_are_kept_at_full_precision(folded):
+    kept = load_file(str(folded.fold(1).answers))
+    said = {int(row): line for row, line in zip(kept["rows"], kept["predictions"], strict=True)}
+    lines = [line for line in _table(folded.predictions) if line["fold"] == "1"]
+    places = {line["row"]: line for line in lines}
+    assert len(places) == len(said) == 12
+    for row, chances in said.items():
+        assert [float(places[str(row)][f"p({c})"]) for c in ("bright", "dark", "grey")] == pytest.approx(
+            chances.tolist(), rel=1e-8, abs=0
+        )
+
+
+def test_one_group_is_left_out_at_a_time(tiny_config, brightness, tmp_path):
+    rows = list(read_source(brightness))
+    grouped = [replace(row, group=f"g{place % 4}") for place, row in enumerate(rows)]
+    # One group lacks a class, so the fold that tests it does.
+    grouped = [row for row in grouped if not (row.group == "g3" and row.label == "grey")]
+    write_manifest(grouped, tmp_path / "grouped.csv")
+    run = train(tiny_config(data={"source": str(tmp_path / "grouped.csv")}, train={"folds": "group", "epochs": 1}))
+    results = run.read_results()
+    assert results["folds"]["count"] == 4
+    by_fold = {line["fold"]: set() for line in _table(run.predictions)}
+    for line in _table(run.predictions):
+        by_fold[line["fold"]].add(next(row.group for row in grouped if str(row.video) == line["video"]))
+    assert sorted(map(sorted, by_fold.values())) == [["g0"], ["g1"], ["g2"], ["g3"]]
+    assert results["test"]["interval"] == "too few groups for an interval: 4; it takes 10"
 
 
 def test_the_models_of_the_folds_and_the_shipped_one_come_back(folded, brightness):

@@ -49,7 +49,7 @@ def test_the_interval_is_about_two_standard_errors():
     assert high == pytest.approx(0.8 + 1.96 * error, abs=0.006)
 
 
-def test_groups_are_resampled_whole():
+def test_clips_of_a_group_are_one_observation():
     targets = np.zeros(400, dtype=int)
     answers = np.where(np.arange(400) < 320, 0, 1)
     groups = [str(i // 40) for i in range(400)]
@@ -66,7 +66,7 @@ def test_every_score_states_its_definition():
     assert scores["accuracy"]["interval95"][1] == 1.0
 
 
-def test_a_few_groups_have_no_bootstrap():
+def test_a_few_groups_have_no_interval():
     targets = np.zeros(90, dtype=int)
     answers = np.where(np.arange(90) < 70, 0, 1)
     for count, there in ((9, False), (10, True)):
@@ -77,7 +77,7 @@ def test_a_few_groups_have_no_bootstrap():
     assert "interval95" in found.as_dict()["scores"]["accuracy"]
     few = judge(_one_hot(answers[67:73]), targets[67:73], CLASSES, majority=0)
     assert few.intervals == {}
-    assert few.as_dict()["interval"] == "no bootstrap over 6 clips; it takes 10"
+    assert few.as_dict()["interval"] == "too few clips for an interval: 6; it takes 10"
     # All right is exact however few there are: 0.025 ** (1 / 6).
     assert judge(_one_hot(targets[:6]), targets[:6], CLASSES, majority=0).intervals["accuracy"] == pytest.approx(
         (0.5407, 1.0), abs=1e-4

@@ -98,6 +98,17 @@ def test_whole_maps_of_an_earlier_run_serve_one_that_needs_means(frozen, tmp_pat
     assert len(FeatureStore.open(tmp_path / "store").collections()) == 1
 
 
+def test_each_stream_is_looked_for_by_itself(frozen, tmp_path):
+    # Maps of one extractor and means of the other are stored; the two fused need nothing more.
+    cnn = {"name": "basic/naive_cnn", "options": {"width": 8, "frames": 2}, "freeze": True}
+    patches = frozen().model_dump(mode="json")["extractors"][0]
+    train(frozen(extractors=[patches], readout={"name": "attention"}))
+    train(frozen(extractors=[cnn], name="means"))
+    run = train(frozen(extractors=[patches, cnn], fusion={"name": "late"}, name="both"))
+    assert "features of all 36 clips come from" in run.log.read_text()
+    assert len(FeatureStore.open(tmp_path / "store").collections()) == 2
+
+
 def test_folds_extract_once(frozen):
     run = train(frozen(train={"folds": 2, "epochs": 1}))
     assert run.log.read_text().count("were extracted") == 1

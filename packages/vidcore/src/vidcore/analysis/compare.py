@@ -10,12 +10,12 @@ from typing import Any
 from vidcore.analysis.comparison import plan
 from vidcore.analysis.comparison.cells import cross, labels
 from vidcore.analysis.comparison.comparison import Comparison, ranked
-from vidcore.analysis.comparison.costs import Costs, guess
+from vidcore.analysis.comparison.costs import Costs
 from vidcore.analysis.comparison.folder import Base, ComparisonFolder
 from vidcore.analysis.comparison.ground import Ground
 from vidcore.analysis.comparison.notes import notes_of
 from vidcore.analysis.comparison.row import Failed
-from vidcore.analysis.comparison.runner import cell_config, run_cells
+from vidcore.analysis.comparison.runner import cell_config, in_order, run_cells
 from vidcore.analysis.comparison.summary import row_of
 from vidcore.analysis.comparison.weights import weights_lines
 from vidcore.catalog import Registry, installed
@@ -32,7 +32,7 @@ def compare(
     fusions: Sequence[str] = (),
     readouts: Sequence[str] = (),
     heads: Sequence[str] = (),
-    folds: int | None = None,
+    folds: int | str | None = None,
     out: str | os.PathLike[str] | None = None,
     file: str | os.PathLike[str] | None = None,
     choices: Mapping[str, Mapping[str, Any]] | None = None,
@@ -52,7 +52,7 @@ def compare(
         fusions: how the fused ones become one; by default ``concat``.
         readouts: by default ``mean``.
         heads: by default ``classification``.
-        folds: of the cross-validation; by default 5. 0: one split instead.
+        folds: of the cross-validation, by default 5, or ``"group"``: one per group. 0: one split instead.
         out: the folder of the comparison; by default ``comparisons/<data>``.
         file: a YAML run configuration whose sections ``data`` and ``train`` all rows share.
         choices: more keys of these two sections.
@@ -99,7 +99,7 @@ def compare(
             if folder.state(cell) == "new":
                 folder.write_record(cell)
         costs = Costs(folder, base, registry)
-        ordered = sorted(folder.read_cells(), key=lambda cell: (guess(cell.extractors, registry), len(cell.extractors)))
+        ordered = in_order(folder.read_cells(), lambda cell: cell_config(folder, base, cell), registry)
         for line in weights_lines(folder, ordered, registry):
             told(line)
         try:

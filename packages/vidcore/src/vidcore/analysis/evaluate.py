@@ -145,7 +145,7 @@ def evaluate(
         config = folder.read_config()
         targets = run_targets(config, installed(), rows, model.targets, head)
         answers = _answers(model, rows, targets.values, (clips, crops), config.data.store, device, workers, progress)
-    judged = judge_predictions(answers, model.targets, [row.group for row in rows], model.model.head)
+    judged = judge_predictions(answers, model.targets, [rows[n] for n in answers.rows], model.model.head)
     return Evaluation(source, judged, _mistakes(answers, rows, model.targets), skipped, clips, crops)
 
 

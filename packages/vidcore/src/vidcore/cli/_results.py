@@ -22,13 +22,16 @@ def echo_results(results: Mapping[str, Any]) -> None:
         names = ["learning rate", "weight decay", f"validation {grid['score'].replace('_', ' ')}", "sd", "best epoch"]
         echo_table(names, grid_rows(grid), right=range(5))
     if "folds" in results:
-        count = results["folds"]["count"]
-        click.echo(f"\n{count} folds: mean, standard deviation and 95 % t interval of the mean")
-        echo_table(["score", "mean", "sd", "95 % interval", "each fold"], fold_rows(results), right=(1, 2))
         click.echo(f"\n{test['clips']} clips, each answered by the model of the fold that had not seen it")
     else:
         click.echo(f"\n{test['clips']} clips of the {test['split']} split, model of epoch {results['best_epoch']}")
     echo_table(columns, result_rows(results), right=(1,))
+    if "interval" in test:
+        click.echo(f"interval: {test['interval']}")
+    if "folds" in results:
+        count = results["folds"]["count"]
+        click.echo(f"\nanother quantity: the mean over the {count} folds, each fold counted alike")
+        echo_table(["score", "mean", "sd", "each fold"], fold_rows(results), right=(1, 2))
     if "held_out" in results:
         held = results["held_out"]
         click.echo(f"\n{held['clips']} clips of the test split, which is in no fold, and the model that is shipped")

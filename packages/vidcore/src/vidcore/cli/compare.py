@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from vidcore.cli._data import layout_option
+from vidcore.cli._folds import Folds
 from vidcore.cli._names import ComponentName
 from vidcore.cli._weights import named_with_weights, random_option, weights_option
 
@@ -58,7 +59,12 @@ class _SeveralValues(click.Command):
     "--head", "heads", multiple=True, type=ComponentName("head"), metavar="NAME...",
     help="For every row.  [default: classification]",
 )  # fmt: skip
-@click.option("--folds", type=click.IntRange(0), metavar="K", help="Cross-validation; 0: one split.  [default: 5]")
+@click.option(
+    "--folds",
+    type=Folds(0),
+    metavar="K|group",
+    help="Cross-validation; group: leave one out; 0: one split. [default: 5]",
+)
 @click.option("--config", "file", type=click.Path(path_type=Path), help="A YAML file; its data and train sections.")
 @click.option("--out", type=click.Path(path_type=Path), help="The comparison's folder.  [default: comparisons/DATA]")
 @click.option("--on-error", type=click.Choice(["stop", "skip"]), help="What to do about videos that cannot be read.")
@@ -74,7 +80,7 @@ def compare(
     fusions: tuple[str, ...],
     readouts: tuple[str, ...],
     heads: tuple[str, ...],
-    folds: int | None,
+    folds: int | str | None,
     file: Path | None,
     out: Path | None,
     on_error: str | None,

@@ -97,6 +97,8 @@ def _echo(found: dict[str, Any]) -> None:
     looks = f", {views['clips']} clips x {views['crops']} crops of each" if max(views.values()) > 1 else ""
     click.echo(f"\n{found['clips']} clips, {found['source']}{looks}")
     echo_table(["score", "value", "95 % interval", "baseline"], result_rows({"test": found}), right=(1,))
+    if "interval" in found:
+        click.echo(f"interval: {found['interval']}")
     for label, judged in found.get("heads", {"": found}).items():
         if "per_class" in judged:
             click.echo(f"\n{label}, {judged['clips']} clips" if label else "")

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from vidcore.cli._data import layout_option
+from vidcore.cli._folds import Folds
 from vidcore.cli._names import ComponentName
 from vidcore.cli._weights import named_with_weights, random_option, weights_option
 
@@ -46,7 +47,9 @@ from vidcore.cli._weights import named_with_weights, random_option, weights_opti
 @click.option("--config", "file", type=click.Path(path_type=Path), help="A YAML file; a run's config.yaml repeats it.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for run folders.  [default: runs]")
 @click.option("--name", help="Name of the run's folder.")
-@click.option("--folds", type=click.IntRange(2), metavar="K", help="Cross-validate: K models, every row tested once.")
+@click.option(
+    "--folds", type=Folds(2), metavar="K|group", help="Cross-validate: K models, or one per group that is left out."
+)
 @click.option(
     "--grid", multiple=True, metavar="KEY=VALUES", help="lr=1e-4,1e-3,wd=0,0.05: heads trained at once, the best kept."
 )
@@ -66,7 +69,7 @@ def train(
     file: Path | None,
     out: Path | None,
     name: str | None,
-    folds: int | None,
+    folds: int | str | None,
     grid: tuple[str, ...],
     time_budget: str | None,
     run: Path | None,
@@ -125,7 +128,7 @@ def run_choices(
     out: Path | None = None,
     name: str | None = None,
     on_error: str | None = None,
-    folds: int | None = None,
+    folds: int | str | None = None,
     layout: str | None = None,
 ) -> dict[str, Any]:
     """The options that were given, as keys of the run configuration."""

@@ -87,6 +87,7 @@ def tune(
         refuse_random(config.extractors, installed())
     require("optuna", "vidcore tune", "tune")
     from vidcore.analysis.tuning import tune as start
+    from vidcore.analysis.tuning.headline import headline
 
     found: dict[str, Any] = start(
         config,
@@ -109,6 +110,8 @@ def tune(
         for one in found["kept"]
     ]
     echo_table(["trial", f"validation {found['metric']}", "in the search", "run"], rows, right=(0, 1, 2))
+    if found["kept"]:
+        click.echo("\n" + "\n".join(headline(found)))
     click.echo(f"\nreport  {out / 'tuning.html'}")
     if found["kept"]:
-        click.echo(f"test    vidcore evaluate {found['kept'][0]['run']}")
+        click.echo(f"details vidcore evaluate {found['kept'][0]['run']}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -171,9 +171,10 @@ class TrainConfig(_Section):
     """Largest gradient norm; null: no clipping."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] | None = None
     """Null: bf16-mixed on a GPU that has it, else 32-true."""
-    folds: int | None = Field(None, ge=2)
+    folds: Annotated[int, Field(ge=2)] | Literal["group"] | None = None
     """Cross-validation: so many models after each other, each tested on rows that it has not seen; every row is tested
-    once. Rows whose split is 'test' stay out of it, and no other test rows are drawn. Null: one model."""
+    once. group: one model per group, which tests it (leave one group out). Rows whose split is 'test' stay out of it,
+    and no other test rows are drawn. Null: one model."""
     refit: bool = True
     """With folds: train the model that is shipped on the rows of all folds, for the median of their best epochs.
     False: ship the model of the fold with the best validation score."""

@@ -17,7 +17,7 @@ from vidcore.config.early import check_source
 from vidcore.data.config import TrajectoriesConfig
 from vidcore.data.manifest import Manifest, read_source
 from vidcore.data.synth import generate_trajectories
-from vidcore.errors import ManifestError, PluginError
+from vidcore.errors import ConfigError, ManifestError, PluginError
 
 Told = Callable[[int, int], None]
 """Hears of (done, total)."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vidcore.errors import DataError
 
 from ._rows import SPLITS, Row
+from ._stratify import UnitCounts, by_shares, equally, some_of
 
 Fractions = tuple[float, float, float]
 DEFAULT_FRACTIONS: Fractions = (0.7, 0.15, 0.15)
@@ -72,52 +73,78 @@ def folds(rows: Sequence[Row], k: int, *, seed: int = 0) -> list[tuple[list[int]
     Raises:
         DataError: ``k`` below 2, fewer groups than ``k``, or a class missing from a part of a fold.
     """
-    # Importing scikit-learn costs seconds, and only cross-validation needs it here.
-    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
-
     if k < 2:
         raise DataError(f"cross-validation needs at least 2 folds; got {k}")
     units = _units(rows)
-    count = len(set(units))
+    order = list(dict.fromkeys(units))
     _refuse_one_group(rows)
-    if count < k:
-        raise DataError(f"{k} folds need at least {k} groups (or ungrouped videos); there are {count}")
-    codes = {unit: code for code, unit in enumerate(dict.fromkeys(units))}
-    groups = [codes[unit] for unit in units]
-    labels = [row.label for row in rows]
-    if any(label is None for label in labels):
-        divider = GroupKFold(n_splits=k, shuffle=True, random_state=seed).split(rows, groups=groups)
-    else:
+    if len(order) < k:
+        raise DataError(f"{k} folds need at least {k} groups (or ungrouped videos); there are {len(order)}")
+    if all(row.label is not None for row in rows):
         _check_units(rows, units, k, "folds")
-        divider = StratifiedGroupKFold(n_splits=k, shuffle=True, random_state=seed).split(rows, labels, groups)
-    found = [(train.tolist(), test.tolist()) for train, test in divider]
+    order = [order[place] for place in np.random.RandomState(seed).permutation(len(order))]
+    homes = dict(zip(order, equally(_counts(rows, units, order), k).tolist(), strict=True))
+    tests: list[list[int]] = [[] for _ in range(k)]
+    for place, unit in enumerate(units):
+        tests[homes[unit]].append(place)
+    found = [(_others(test, len(rows)), test) for test in tests]
     for number, (train, test) in enumerate(found, 1):
         _check_classes(rows, {f"the training part of fold {number}": train, f"the test part of fold {number}": test})
     return found
 
 
-def fold_splits(rows: Sequence[Row], k: int, val_fraction: float, *, seed: int = 0) -> list[Splits]:
-    """``folds`` with validation rows: the share ``val_fraction`` of each training part, drawn as in split_rows.
+def fold_splits(rows: Sequence[Row], k: int | Literal["group"], val_fraction: float, *, seed: int = 0) -> list[Splits]:
+    """Cross-validation with validation rows: the share ``val_fraction`` of each training part, drawn as in split_rows.
 
     Splits that rows name are not looked at.
 
+    Args:
+        rows: the data.
+        k: number of folds, or ``"group"``: one fold for each group, in sorted order. There a class may be missing from
+            a test part and from validation rows, never from training rows.
+        val_fraction: 0: no validation rows.
+        seed: as in split_rows.
+
     Raises:
-        DataError: As ``folds``; or a class too rare to be in the training and the validation part of a fold.
+        DataError: As ``folds`` or ``leave_one_group_out``; or a class too rare to be in the training and the
+            validation part of a fold.
     """
     free = [replace(row, split=None) for row in rows]
+    if k == "group":
+        pairs = [(train, test) for _, train, test in leave_one_group_out(free)]
+    else:
+        pairs = folds(free, k, seed=seed)
     found = []
-    for number, (train, test) in enumerate(folds(free, k, seed=seed), 1):
+    for number, (train, test) in enumerate(pairs, 1):
         drawn = Splits(list(range(len(train))), [], [])
         if val_fraction > 0:
+            inner = [free[i] for i in train]
             try:
-                drawn = split_rows([free[i] for i in train], (1 - val_fraction, val_fraction, 0.0), seed=seed)
+                if k == "group":
+                    drawn = _validation_of(inner, val_fraction, seed)
+                else:
+                    drawn = split_rows(inner, (1 - val_fraction, val_fraction, 0.0), seed=seed)
             except DataError as exc:
                 raise DataError(
-                    f"no validation rows can be drawn from the training part of fold {number} of {k}: {exc}; "
+                    f"no validation rows can be drawn from the training part of fold {number} of {len(pairs)}: {exc}; "
                     "or do without them: data.val_fraction=0"
                 ) from exc
         found.append(Splits([train[i] for i in drawn.train], [train[i] for i in drawn.val], test))
     return found
+
+
+def unequal_folds(rows: Sequence[Row], parts: Sequence[Splits]) -> str:
+    """A sentence on folds of very different sizes, which a mean over folds weighs alike; empty where there are none."""
+    sizes = [len(part.test) for part in parts]
+    if not sizes or max(sizes) < 2 * min(sizes):
+        return ""
+    largest = parts[sizes.index(max(sizes))].test
+    groups = {rows[place].group for place in largest}
+    alone = f", all of group {rows[largest[0]].group!r}" if len(groups) == 1 and None not in groups else ""
+    return (
+        f"the folds are unequal: {min(sizes)} to {max(sizes)} test rows, the largest {max(sizes) / sum(sizes):.0%} of "
+        f"all{alone}; the pooled score weighs every row alike, the mean over folds does not"
+    )
 
 
 def leave_one_group_out(rows: Sequence[Row]) -> list[tuple[str, list[int], list[int]]]:
@@ -184,45 +211,43 @@ def _deal(
     chosen = [rows[i] for i in positions]
     _refuse_one_group(chosen)
     _check_units(chosen, [units[i] for i in positions], len(shares), "parts")
-    classes = {label: code for code, label in enumerate(sorted({str(row.label) for row in chosen}))}
     members: dict[Hashable, list[int]] = defaultdict(list)
     for position in positions:
         members[units[position]].append(position)
     order = list(members)
     np.random.default_rng(seed).shuffle(order)
-    counts = np.zeros((len(order), len(classes)), dtype=np.int64)
-    for unit, key in enumerate(order):
-        for position in members[key]:
-            counts[unit, classes[str(rows[position].label)]] += 1
-    homes = _stratify(counts, np.asarray(list(shares.values())))
+    homes = by_shares(_counts(chosen, [units[i] for i in positions], order), list(shares.values()))
     parts: dict[str, list[int]] = {name: [] for name in shares}
     names = list(shares)
-    for unit, home in enumerate(homes):
-        parts[names[home]] += members[order[unit]]
+    for unit, home in zip(order, homes, strict=True):
+        parts[names[home]] += members[unit]
     _check_classes(rows, parts)
     return {name: sorted(part) for name, part in parts.items()}
 
 
-def _stratify(counts: NDArray[np.int64], shares: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Home (index of a share) of each unit, from ``counts`` (units, classes); see split_rows."""
-    desire = shares[:, None] * counts.sum(0)
-    homes = np.full(len(counts), -1, dtype=np.int64)
-    present = np.zeros_like(desire, dtype=bool)
-    while (homes < 0).any():
-        left = (counts[homes < 0] > 0).sum(0)
-        rarest = int(np.argmin(np.where(left > 0, left, np.iinfo(np.int64).max)))
-        mine = np.flatnonzero((homes < 0) & (counts[:, rarest] > 0))
-        # The largest first: what does not fit is then small.
-        for taken, unit in enumerate(mine[np.argsort(-counts[mine].sum(1), kind="stable")]):
-            without = np.flatnonzero(~present[:, rarest])
-            # As many units as parts without the class are left: each of them must get one.
-            candidates = without if len(mine) - taken <= len(without) else np.arange(len(shares))
-            keys = [(desire[home, rarest], desire[home].sum(), -home) for home in candidates]
-            home = int(candidates[max(range(len(keys)), key=keys.__getitem__)])
-            homes[unit] = home
-            desire[home] -= counts[unit]
-            present[home] |= counts[unit] > 0
-    return homes
+def _validation_of(rows: Sequence[Row], fraction: float, seed: int) -> Splits:
+    """Validation rows for leaving groups out: whole groups near the share of every class, without which every class
+    still has a training row; a class may be missing from validation.
+    """
+    units = _units(rows)
+    order = list(dict.fromkeys(units))
+    order = [order[place] for place in np.random.default_rng(seed).permutation(len(order))]
+    taken = set(some_of(_counts(rows, units, order), fraction).tolist())
+    if not taken:
+        raise DataError("each of its groups has a class that no other group has")
+    chosen = {unit for number, unit in enumerate(order) if number in taken}
+    val = [place for place, unit in enumerate(units) if unit in chosen]
+    return Splits(_others(val, len(rows)), val, [])
+
+
+def _counts(rows: Sequence[Row], units: Sequence[Hashable], order: Sequence[Hashable]) -> UnitCounts:
+    return UnitCounts.of(units, [str(row.label) for row in rows], order)
+
+
+def _others(some: Sequence[int], count: int) -> list[int]:
+    """The places below ``count`` that are not among ``some``."""
+    known = set(some)
+    return [place for place in range(count) if place not in known]
 
 
 def _refuse_one_group(rows: Sequence[Row]) -> None:

@@ -57,6 +57,9 @@ class ForecastConfig(HeadConfig):
     origin: str | None = "last_position"
     """Column with the position ``[x, y]`` last seen, from which the future ones are counted; null: they are predicted
     as they are."""
+    history: str | None = "past_positions"
+    """Column with the last positions seen, oldest first, ``[[x, y], ...]``, three at least: from it come the baselines
+    constant velocity and constant acceleration. Rows without the column have no such baselines."""
     hidden: tuple[Annotated[int, Field(ge=1)], ...] = ()
     """Widths of hidden layers; none: linear."""
     dropout: float = Field(0.0, ge=0, lt=1, json_schema_extra=tunable(0.0, 0.5))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,8 +11,14 @@ from typing import Any
 from vidcore.training.batches import Predictions
 from vidcore.training.files import replacing, write_json
 from vidcore.training.fitting import is_fitted
-from vidcore.training.metrics import DEFINITIONS
-from vidcore.training.results import closing_notes, judged_answers, run_facts, training_facts, write_predictions
+from vidcore.training.results import (
+    closing_notes,
+    judged_answers,
+    run_facts,
+    training_facts,
+    write_predictions,
+    write_run_baselines,
+)
 from vidcore.training.run import RunFolder
 from vidcore.training.session import Session
 from vidcore.training.trainer import Trainer
@@ -57,6 +64,7 @@ def write_fold_results(
     }
     if trainer.processes.first:
         write_predictions(session.run, [pooled, *([held] if held else [])], session.data)
+        write_run_baselines(session, pooled, session.model.head)
         _write_table(session.run, results["folds"]["each"])
         write_json(session.run.results, results)
 
@@ -69,13 +77,16 @@ def _write_table(run: RunFolder, each: Sequence[Mapping[str, Any]]) -> None:
 
 
 def summarise(folds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Mean, standard deviation (n - 1) and 95 % t interval of every score over the folds, and each fold's scores."""
+    """Mean and standard deviation (n - 1) of every score over the folds, and each fold's scores.
+
+    The mean over folds is another quantity than the pooled score: it weighs every fold alike, however many clips it
+    tests, and a score such as macro F1 is no mean over clips. It has no interval: folds share training rows, so no
+    unbiased estimate of its variance exists (Bengio and Grandvalet, JMLR 2004).
+    """
     names = folds[0]["test"]["scores"]
     return {
         "count": len(folds),
-        "interval": "95 % t interval of the mean over the folds; folds share training rows, so it is somewhat narrow "
-        "(Bengio and Grandvalet 2004)",
-        "scores": {name: _spread(name, [fold["test"]["scores"][name]["value"] for fold in folds]) for name in names},
+        "scores": {name: _spread([fold["test"]["scores"][name]["value"] for fold in folds]) for name in names},
         "each": [
             {
                 "fold": fold["fold"],
@@ -91,14 +102,8 @@ def summarise(folds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _spread(name: str, values: list[float]) -> dict[str, Any]:
-    # Importing it takes longer than all else here.
-    from scipy.stats import t
-
-    mean, sd = statistics.fmean(values), statistics.stdev(values)
-    reach = float(t.ppf(0.975, len(values) - 1)) * sd / len(values) ** 0.5
-    low, high = mean - reach, mean + reach
-    if name.rpartition("/")[2] in DEFINITIONS:
-        # Shares: beyond 0 and 1 there is nothing.
-        low, high = max(low, 0.0), min(high, 1.0)
-    return {"mean": mean, "sd": sd, "interval95": [low, high]}
+def _spread(values: list[float]) -> dict[str, Any]:
+    # A score that a fold does not have, as R2 of a single clip, is left out.
+    known = [value for value in values if math.isfinite(value)]
+    sd = statistics.stdev(known) if len(known) > 1 else math.nan
+    return {"mean": statistics.fmean(known) if known else math.nan, "sd": sd}

@@ -10,11 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-Counts = NDArray[Any]
+from vidcore.training.intervals import accuracy_interval, description, macro_f1, macro_f1_interval, units_of
 
-RESAMPLES = 2000
-FEWEST_UNITS = 10
-"""Of fewer clips or groups a bootstrap knows nothing: often all resamples say the same."""
 CALIBRATION_BINS = 15
 DEFINITIONS = {
     "accuracy": "share of clips whose most probable class is the true one",
@@ -31,6 +28,9 @@ _OF_NUMBERS = {
     "mean_average_precision": "average precision of each label, averaged over labels without weights",
 }
 
+SHARES = frozenset({*DEFINITIONS, "mean_average_precision"})
+"""Scores between 0 and 1."""
+
 
 def definition(name: str) -> str:
     """What a score is."""
@@ -43,9 +43,9 @@ def definition(name: str) -> str:
 class Judgement:
     """All that is measured on one set of clips.
 
-    ``intervals`` are 95 % bootstrap intervals, over groups where the clips have any: clips of one source
-    are not independent. Where every answer is right, or none is, accuracy has its exact interval instead.
-    Of fewer than ten clips or groups there is no other interval.
+    ``intervals`` are 95 % intervals over groups where the clips have any: clips of one source are not independent
+    (see ``vidcore.training.intervals``). Of fewer than ten clips or groups there is none, except
+    for an accuracy of 0 or 1.
     ``per_class`` has precision, recall, F1 and support; ``confusion[i][j]`` counts clips of class i taken
     for class j.
     """
@@ -73,9 +73,9 @@ class Judgement:
         return {
             "clips": self.clips,
             "scores": scores,
-            "interval": f"95 % bootstrap over {self.resampled}, {RESAMPLES} resamples, seed 0"
-            if self.units >= FEWEST_UNITS
-            else f"no bootstrap over {self.units} {self.resampled}; it takes {FEWEST_UNITS}",
+            "interval": description(self.units, self.resampled),
+            "units": self.units,
+            "independent": self.resampled,
             "per_class": self.per_class,
             "confusion": self.confusion,
         }
@@ -105,9 +105,11 @@ def judge(
     confusion = confusion_matrix(targets, answers, labels=labels)
     precision, recall, f1, support = precision_recall_fscore_support(targets, answers, labels=labels, zero_division=0.0)
     scores = {"accuracy": float((answers == targets).mean()), "macro_f1": float(f1[support > 0].mean())}
+    hits = {"accuracy": answers == targets}
     if len(classes) > 5:
         best = np.argsort(-probabilities, 1, kind="stable")[:, :5]
-        scores["top5_accuracy"] = float((best == targets[:, None]).any(1).mean())
+        hits["top5_accuracy"] = (best == targets[:, None]).any(1)
+        scores["top5_accuracy"] = float(hits["top5_accuracy"].mean())
     # Importing torchmetrics costs seconds, and prediction imports this module without scoring anything.
     from torchmetrics.functional.classification import multiclass_calibration_error
 
@@ -119,11 +121,13 @@ def judge(
             n_bins=CALIBRATION_BINS,
         )
     )
-    units, resampled = _units(len(targets), groups)
+    units, resampled = units_of(len(targets), groups)
+    limits = {name: accuracy_interval(hit, units) for name, hit in hits.items()}
+    limits["macro_f1"] = macro_f1_interval(targets, answers, len(classes), units)
     return Judgement(
         clips=len(targets),
         scores=scores,
-        intervals=_intervals(targets, answers, len(classes), units),
+        intervals={name: found for name, found in limits.items() if found is not None},
         baselines=_baselines(targets, majority, classes),
         per_class={
             name: {
@@ -140,58 +144,13 @@ def judge(
     )
 
 
-def _macro_f1(right: Counts, true: Counts, said: Counts) -> float:
-    """From counts per class (C,): clips right, clips of the class, clips taken for it."""
-    occurs = true > 0
-    f1 = 2 * right / np.maximum(true + said, 1e-12)
-    return float(f1[occurs].mean()) if occurs.any() else 0.0
-
-
-def _units(clips: int, groups: Sequence[str | None] | None) -> tuple[NDArray[np.int64], str]:
-    """Number of the unit that each clip is drawn with: its group, or itself."""
-    if groups is None or all(group is None for group in groups):
-        return np.arange(clips), "clips"
-    names = [f"clip {i}" if group is None else f"group {group}" for i, group in enumerate(groups)]
-    return np.unique(names, return_inverse=True)[1], "groups"
-
-
-def _intervals(
-    targets: NDArray[np.integer[Any]], answers: NDArray[np.integer[Any]], classes: int, units: NDArray[np.int64]
-) -> dict[str, tuple[float, float]]:
-    count = int(units.max()) + 1
-    right = answers == targets
-    if right.all() or not right.any():
-        # Every resample says the same, which is no certainty: the exact limit for a share of 0 or 1 instead
-        # (Clopper and Pearson 1934), over the independent units.
-        limit = 0.025 ** (1 / count)
-        return {"accuracy": (limit, 1.0) if right.all() else (0.0, 1 - limit)}
-    if count < FEWEST_UNITS:
-        return {}
-    generator = np.random.default_rng(0)
-    accuracy, f1 = np.empty(RESAMPLES), np.empty(RESAMPLES)
-    for i in range(RESAMPLES):
-        weights = np.bincount(generator.integers(count, size=count), minlength=count)[units].astype(np.float64)
-        accuracy[i] = weights[right].sum() / weights.sum()
-        f1[i] = _macro_f1(
-            np.bincount(targets[right], weights[right], classes),
-            np.bincount(targets, weights, classes),
-            np.bincount(answers, weights, classes),
-        )
-    return {"accuracy": _middle(accuracy), "macro_f1": _middle(f1)}
-
-
-def _middle(values: NDArray[np.float64]) -> tuple[float, float]:
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)
-
-
 def _baselines(targets: NDArray[np.integer[Any]], majority: int, classes: Sequence[str]) -> dict[str, dict[str, float]]:
     always = np.full_like(targets, majority)
-    counts = np.bincount(targets, minlength=len(classes)).astype(np.float64)
-    said = np.bincount(always, minlength=len(classes)).astype(np.float64)
+    counts = np.bincount(targets, minlength=len(classes))
+    said = np.bincount(always, minlength=len(classes))
     chance = {"five classes at random": min(5 / len(classes), 1.0)}
     return {
         "accuracy": {"majority class": float((always == targets).mean()), "random class": 1 / len(classes)},
-        "macro_f1": {"majority class": _macro_f1(np.minimum(counts, said), counts, said)},
+        "macro_f1": {"majority class": macro_f1(np.minimum(counts, said), counts, said)},
         **({"top5_accuracy": chance} if len(classes) > 5 else {}),
     }

@@ -14,7 +14,7 @@ from vidcore.data._names import look_alikes_note
 from vidcore.data.datasets import open_source
 from vidcore.data.inspect import DataReport, inspect_source
 from vidcore.data.manifest import SPLITS, Row, read_source, write_manifest
-from vidcore.data.splits import Splits, fold_splits, split_rows
+from vidcore.data.splits import Splits, fold_splits, split_rows, unequal_folds
 from vidcore.data.targets import Targets
 from vidcore.heads._published import match_notes
 from vidcore.heads.base import TargetInfo
@@ -165,7 +165,14 @@ def prepare_data(config: RunConfig, registry: Registry, source: OpenedData, prog
     rows = kept_together(used, report.duplicates, folds=config.train.folds is not None)
     targets = run_targets(config, registry, rows, orders=source.orders)
     splits, folds = _divided(_strata(rows, targets), config)
-    notes = (*manifest.notes, *_about_labels(targets), *_notes(report), *_notes_of_head(config, registry, targets))
+    unequal = unequal_folds(rows, folds)
+    notes = (
+        *manifest.notes,
+        *_about_labels(targets),
+        *([unequal] if unequal else []),
+        *_notes(report),
+        *_notes_of_head(config, registry, targets),
+    )
     return PreparedData(rows, kept, targets, splits, _skipped(report), source, notes, folds)
 
 

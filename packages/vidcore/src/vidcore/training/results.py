@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from vidcore.data.manifest import Row
 from vidcore.data.targets import Targets
 from vidcore.heads.base import Head, TargetInfo
 from vidcore.heads.several import SeveralHeads, shares
+from vidcore.training.baselines import baseline_answers, write_baselines
 from vidcore.training.batches import BatchSource, Predictions
 from vidcore.training.environment import used_plugins
 from vidcore.training.files import read_json, replacing, write_json
-from vidcore.training.metrics import definition, judge
+from vidcore.training.intervals import Scale, description, score_intervals, units_of
+from vidcore.training.metrics import SHARES, definition, judge
 from vidcore.training.predicting import scored
 from vidcore.training.preparation import PreparedData
 from vidcore.training.run import RunFolder
@@ -43,6 +47,7 @@ def write_results(session: Session, trainer: Trainer, sources: Mapping[str, Batc
     session.ship(trainer, info, facts)
     if trainer.processes.first:
         write_predictions(session.run, [answers], session.data)
+        write_run_baselines(session, answers, trainer.model.head)
         write_json(session.run.results, results)
 
 
@@ -85,32 +90,64 @@ def model_facts(session: Session, trainer: Trainer) -> dict[str, Any]:
 
 
 def judged_answers(session: Session, answers: Predictions, info: TargetInfo, head: Head) -> dict[str, Any]:
-    """``judge_predictions`` with the groups of the run's rows."""
-    return judge_predictions(answers, info, [session.data.rows[row].group for row in answers.rows], head)
+    """``judge_predictions`` with the run's rows."""
+    return judge_predictions(answers, info, [session.data.rows[row] for row in answers.rows], head)
 
 
-def judge_predictions(answers: Predictions, info: TargetInfo, groups: list[str | None], head: Head) -> dict[str, Any]:
+def judge_predictions(answers: Predictions, info: TargetInfo, rows: Sequence[Row], head: Head) -> dict[str, Any]:
     """Scores with definitions, intervals and baselines; for other targets than classes, the head's own metrics.
 
     Of several heads, ``heads`` says all this of each, over the clips that have a target for it; their scores stand
     in ``scores`` as ``label/score`` as well.
+
+    Args:
+        answers: of the model.
+        info: what the head was told.
+        rows: the answered clips, in the order of the answers.
+        head: of the model.
     """
     if info.parts:
-        return _judged_heads(answers, info, groups, head)
-    if info.kind != "class":
-        always = _always(info, answers.targets)
-        baseline = scored(head, always, answers.targets) if always is not None else {}
-        scores = {
-            name: {
-                "value": value,
-                "definition": definition(name),
-                "baseline": {"training mean": baseline[name]} if name in baseline else {},
-            }
-            for name, value in answers.scores.items()
+        return _judged_heads(answers, info, rows, head)
+    groups = [row.group for row in rows]
+    if info.kind == "class":
+        majority = int(np.argmax(info.counts))
+        probabilities, targets = answers.predictions.float().numpy(), answers.targets.numpy()
+        return judge(probabilities, targets, info.classes, majority, groups).as_dict()
+    baselines = {
+        name: scored(head, said, answers.targets)
+        for name, said in baseline_answers(info, rows, answers.targets, head).items()
+    }
+    units, what = units_of(len(rows), groups)
+    limits = score_intervals(
+        lambda places: scored(head, answers.predictions[places], answers.targets[places]),
+        answers.scores,
+        {name: _scale(name, head) for name in answers.scores},
+        units,
+    )
+    scores = {
+        name: {
+            "value": value,
+            **({"interval95": list(limits[name])} if name in limits else {}),
+            "definition": definition(name),
+            "baseline": {what: found[name] for what, found in baselines.items()},
         }
-        return {"clips": len(answers.rows), "scores": scores}
-    majority = int(np.argmax(info.counts))
-    return judge(answers.predictions.float().numpy(), answers.targets.numpy(), info.classes, majority, groups).as_dict()
+        for name, value in answers.scores.items()
+    }
+    count = int(units.max()) + 1
+    return {
+        "clips": len(rows),
+        "scores": scores,
+        "interval": description(count, what),
+        "units": count,
+        "independent": what,
+    }
+
+
+def _scale(name: str, head: Head) -> Scale:
+    """On which scale the interval of a score is computed: every error is a number above 0."""
+    if name in SHARES:
+        return "share"
+    return "error" if head.metrics()[name].higher_is_better is False else "plain"
 
 
 def answers_of_heads(answers: Predictions, info: TargetInfo) -> dict[str, Predictions]:
@@ -127,25 +164,23 @@ def answers_of_heads(answers: Predictions, info: TargetInfo) -> dict[str, Predic
     return found
 
 
-def _always(info: TargetInfo, targets: torch.Tensor) -> torch.Tensor | None:
-    """The mean of the training targets as the answer about every clip; of several labels their frequencies."""
-    if info.mean:
-        return torch.tensor(info.mean).reshape(info.shape).expand(targets.shape).contiguous()
-    if info.counts and info.rows:
-        return (torch.tensor(info.counts) / info.rows).expand(targets.shape)
-    return None
-
-
-def _judged_heads(answers: Predictions, info: TargetInfo, groups: list[str | None], head: Head) -> dict[str, Any]:
+def _judged_heads(answers: Predictions, info: TargetInfo, rows: Sequence[Row], head: Head) -> dict[str, Any]:
     parts = {share.label: own for share, own in head.each()} if isinstance(head, SeveralHeads) else {}
-    group_of = dict(zip(answers.rows, groups, strict=True))
+    row_of = dict(zip(answers.rows, rows, strict=True))
     heads = {
-        label: judge_predictions(own, info.parts[label], [group_of[row] for row in own.rows], parts[label])
+        label: judge_predictions(own, info.parts[label], [row_of[row] for row in own.rows], parts[label])
         for label, own in answers_of_heads(answers, info).items()
         if own.rows
     }
     scores = {f"{label}/{name}": score for label, own in heads.items() for name, score in own["scores"].items()}
     return {"clips": len(answers.rows), "scores": scores, "heads": heads}
+
+
+def write_run_baselines(session: Session, answers: Predictions, head: Head) -> None:
+    """``baselines.csv`` of the tested clips."""
+    data = session.data
+    rows = [replace(row, extra={**row.extra, "row": data.numbers[n]}) for n in answers.rows for row in [data.rows[n]]]
+    write_baselines(session.run.baselines, data.info, answers, rows, head)
 
 
 def write_predictions(run: RunFolder, parts: Sequence[Predictions], data: PreparedData) -> None:
@@ -172,7 +207,12 @@ def _write_answers(path: Path, parts: Sequence[Predictions], data: PreparedData,
             for row, true, numbers in lines:
                 label = targets.classes[int(true)] if targets.kind == "class" else data.rows[row].label
                 where = [data.numbers[row], data.rows[row].video, fold_of.get(row, 0), label]
-                writer.writerow([*where, *(f"{number:.6f}" for number in numbers)])
+                writer.writerow([*where, *map(full_precision, numbers)])
+
+
+def full_precision(number: float) -> str:
+    """Text from which the same float32 is read again: six digits would change the most probable of many classes."""
+    return f"{number:.9g}"
 
 
 def _numbers(answers: Predictions, targets: Targets) -> torch.Tensor:

@@ -107,6 +107,11 @@ class RunFolder:
         return self.root / "checkpoints"
 
     @property
+    def baselines(self) -> Path:
+        """How good the answers of each baseline are, clip by clip; not there for several heads or several labels."""
+        return self.root / "baselines.csv"
+
+    @property
     def grid(self) -> Path:
         """One row per training of a grid; only there with ``train.grid``."""
         return self.root / "grid.csv"

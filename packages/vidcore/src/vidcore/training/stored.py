@@ -15,6 +15,7 @@ from vidcore.data.sampling import Sampling
 from vidcore.errors import DataError
 from vidcore.extract import ClipKeys, ExtractProgress, FailedRow, extract, extractor_identity, key_size
 from vidcore.extract.identity import Keep, Precision
+from vidcore.extractors.base import Extractor
 from vidcore.model import VideoModel
 from vidcore.store import Collection, FeatureStore, Selection
 from vidcore.training.batches import Batch, in_order
@@ -135,24 +136,23 @@ def store_features(
         for name, extractor in extractors.items()
     }
 
-    def collections(keep: Keep) -> dict[str, Collection]:
-        return {
-            name: store.collection(extractor_identity(extractor, keep, "float32", computed))
-            for name, extractor in extractors.items()
-        }
-
+    keep: Keep = "map" if model.fusion.spatial or model.readout.spatial else "sequence"
     # Whole maps serve a model that reads means too, where an earlier run has left them.
-    found = collections("map")
-    missing = len({key for name, stored in found.items() for key in stored.missing(keys[name].values())})
-    keep: Keep = "map" if model.fusion.spatial or model.readout.spatial or not missing else "sequence"
-    if keep != "map":
-        found = collections(keep)
-        missing = len({key for name, stored in found.items() for key in stored.missing(keys[name].values())})
-    if missing:
+    usable: tuple[Keep, ...] = ("map",) if keep == "map" else ("map", "sequence")
+    found: dict[str, Collection] = {}
+    lacking: dict[str, Extractor] = {}
+    for name, extractor in extractors.items():
+        for kept in usable:
+            found[name] = store.collection(extractor_identity(extractor, kept, "float32", computed))
+            if not found[name].missing(keys[name].values()):
+                break
+        else:
+            lacking[name] = extractor
+    if lacking:
         progress.begin("extracting features", len(wanted))
         report = extract(
             wanted,
-            extractors,
+            lacking,
             store,
             sampling,
             keep=keep,

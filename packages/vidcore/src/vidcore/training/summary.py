@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 NO_WEIGHTS = "no parameters"
+_SHOWN_FOLDS = 10
 
 
 def weights_facts(model: VideoModel) -> dict[str, Any]:
@@ -123,16 +124,16 @@ def grid_rows(grid: Mapping[str, Any], most: int = 5) -> list[tuple[str, str, st
     ]
 
 
-def fold_rows(results: Mapping[str, Any]) -> list[tuple[str, str, str, str, str]]:
-    """Rows of the table of folds: score, mean, standard deviation, 95 % interval, and the score of each fold."""
+def fold_rows(results: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Rows of the table of folds: score, mean, standard deviation, and the score of each fold."""
     folds = results["folds"]
     return [
         (
             name.replace("_", " "),
             f"{spread['mean']:.4f}",
             f"{spread['sd']:.4f}",
-            f"{spread['interval95'][0]:.4f} to {spread['interval95'][1]:.4f}",
-            " ".join(f"{fold[name]:.3f}" for fold in folds["each"]),
+            " ".join(f"{fold[name]:.3f}" for fold in folds["each"][:_SHOWN_FOLDS])
+            + (f" and {more} more in results.csv" if (more := len(folds["each"]) - _SHOWN_FOLDS) > 0 else ""),
         )
         for name, spread in folds["scores"].items()
     ]

@@ -29,7 +29,7 @@ class RunStatus:
         clips_per_second: where it counts clips.
         eta_seconds: until the end of the run.
         loss: of the last step.
-        score: the test's main score, or mean and standard deviation over the folds; empty before the end.
+        score: the test's main score with its 95 % interval, of all folds together; empty before the end.
         silent_seconds: age of the heartbeat.
         message: why it stopped or failed.
         host: where it runs.
@@ -122,12 +122,10 @@ def _age(heartbeat: Any, now: datetime) -> float | None:
 
 
 def _score(results: dict[str, Any]) -> str:
-    folds = results.get("folds", {}).get("scores", {})
-    if folds:
-        name, spread = next(iter(folds.items()))
-        return f"{name.replace('_', ' ')} {spread['mean']:.3f} ± {spread['sd']:.3f}"
     scores = results.get("test", {}).get("scores", {})
     if not scores:
         return ""
     name, score = next(iter(scores.items()))
-    return f"{name.replace('_', ' ')} {score['value']:.3f}"
+    limits = score.get("interval95")
+    interval = f" ({limits[0]:.3f}-{limits[1]:.3f})" if limits else ""
+    return f"{name.replace('_', ' ')} {score['value']:.3f}{interval}"

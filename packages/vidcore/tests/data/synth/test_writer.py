@@ -258,6 +258,8 @@ def test_the_manifest_tells_where_the_object_will_be(made):
         ahead = np.array(json.loads(row["future_positions"]))
         assert ahead.shape == (4, 2), "half as many frames as the clip has"
         assert np.allclose(ahead * 32, line["future_positions_pixels"], atol=1e-3)
+        seen = np.array(json.loads(row["past_positions"])) * 32
+        assert np.allclose(seen, line["image_positions_pixels"][-3:], atol=1e-3)
         assert np.allclose(
             np.array(json.loads(row["last_position"])) * 32, line["image_positions_pixels"][-1], atol=1e-3
         )

@@ -1,4 +1,4 @@
-"""How good one model was on every tested clip, as arrays that can be paired with another model's."""
+"""How good one model was on every tested clip, as arrays that can be compared with another model's."""
 
 from __future__ import annotations
 
@@ -37,12 +37,15 @@ class Answers:
         return self.confidence is not None
 
 
-def read_answers(predictions: Path, groups: Mapping[str, str | None] | None = None) -> Answers:
+def read_answers(
+    predictions: Path, groups: Mapping[str, str | None] | None = None, std: Sequence[float] = ()
+) -> Answers:
     """The rows of a run's ``predictions.csv``; of a cross-validation those that the folds answered.
 
     Args:
         predictions: the file.
         groups: row -> group; a row that is not in it has none.
+        std: of numbers, those by which the errors of the columns are divided; by default none.
 
     Raises:
         RunError: the file cannot be read, or holds neither probabilities of one class a clip nor numbers.
@@ -59,21 +62,13 @@ def read_answers(predictions: Path, groups: Mapping[str, str | None] | None = No
         if chances := [name for name in names if name.startswith("p(") and name.endswith(")")]:
             quality, confidence = _of_classes(lines, chances)
         elif "target0" in names:
-            quality, confidence = _of_numbers(lines, names), None
+            quality, confidence = _of_numbers(lines, names, std), None
         else:
             raise RunError(f"{predictions} holds no answers: expected the columns row, label, p(...) or target0")
         clips = tuple(line["row"] for line in lines)
     except (KeyError, TypeError, ValueError) as exc:
         raise RunError(f"{predictions} has a row that is no answer: {exc!r}") from exc
     return Answers(clips, quality, tuple((groups or {}).get(clip) for clip in clips), confidence)
-
-
-def paired(one: Answers, other: Answers) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Places of the clips that both answered: (M,) in ``one`` and (M,) in ``other``, in the order of ``one``."""
-    where = {clip: place for place, clip in enumerate(other.clips)}
-    pairs = [(place, where[clip]) for place, clip in enumerate(one.clips) if clip in where]
-    table = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-    return table[:, 0], table[:, 1]
 
 
 def _of_classes(lines: Lines, columns: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -83,10 +78,11 @@ def _of_classes(lines: Lines, columns: Sequence[str]) -> tuple[NDArray[np.float6
     return (chances.argmax(1) == targets).astype(np.float64), chances.max(1)
 
 
-def _of_numbers(lines: Lines, names: Sequence[str]) -> NDArray[np.float64]:
+def _of_numbers(lines: Lines, names: Sequence[str], std: Sequence[float]) -> NDArray[np.float64]:
     targets, answers = (
         np.array([[float(line[name]) for name in names if name.startswith(start)] for line in lines])
         for start in ("target", "prediction")
     )
-    found: NDArray[np.float64] = -np.square(targets - answers).mean(1)
+    scale = np.array([deviation or 1.0 for deviation in std] or [1.0])
+    found: NDArray[np.float64] = -np.square((targets - answers) / scale).mean(1)
     return found

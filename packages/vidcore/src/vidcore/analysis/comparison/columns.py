@@ -8,7 +8,8 @@ from typing import Any
 
 from vidcore.analysis.comparison import units
 from vidcore.analysis.comparison.costs import BATCH, Cost
-from vidcore.analysis.comparison.row import Row
+from vidcore.analysis.comparison.row import Baseline, Row
+from vidcore.analysis.comparison.significance import METHOD, Difference
 
 Plain = str | int | float | None
 
@@ -34,16 +35,35 @@ class Column:
     definition: str = ""
 
 
-def verdict(row: Row) -> str:
-    """Whether the row differs from the best: ``worse, p 0.003``, ``no difference shown``."""
-    found = row.difference
-    return f"worse, p {units.chance(found.p_holm)}" if found.verdict == "worse" else found.verdict
+def verdict(found: Difference, *, beaten: bool = True) -> str:
+    """Whether a row differs from the best: ``worse, p 0.003``, ``no difference shown``; with its reason where short.
+
+    Args:
+        found: the row against the best one.
+        beaten: whether the best row is shown to beat every baseline; one that does not is not called best.
+    """
+    if found.verdict == "best" and not beaten:
+        return "chance not ruled out"
+    return f"worse, p {units.chance(found.p)}" if found.verdict == "worse" else found.verdict
 
 
 def mean_and_std(row: Row) -> str:
-    """``0.833 ± 0.051``; without folds the score alone."""
-    mean = units.share(row.score.mean)
-    return mean if row.score.std is None else f"{mean} ± {units.share(row.score.std)}"
+    """``0.833 ± 0.051`` over the folds; empty without folds."""
+    mean, std = row.score.fold_mean, row.score.fold_std
+    return units.share(mean) if std is None else f"{units.share(mean)} ± {units.share(std)}"
+
+
+def beats_baselines(row: Row) -> bool:
+    """Whether every baseline is shown to be worse than the best row; where nothing was tested, it is not shown."""
+    return bool(row.baselines) and all(one.difference.verdict == "worse" for one in row.baselines)
+
+
+def baseline_text(column: Column, found: Baseline) -> str:
+    """What stands in a column for a baseline; nothing where it does not apply."""
+    if column.key == "difference":
+        return verdict(found.difference)
+    texts = {"row": found.label, "score": units.share(found.score), "score_low": units.interval(found.interval95)}
+    return texts.get(column.key, "")
 
 
 def columns(metric: str) -> list[Column]:
@@ -61,19 +81,22 @@ def score_columns(metric: str) -> list[Column]:
     shown = metric.replace("_", " ")
     return [
         Column("metric", "", lambda r: r.metric, lambda r: r.metric),
-        Column("score", shown, lambda r: r.score.mean, mean_and_std, True, "mean ± standard deviation over the folds"),
-        Column("score_std", "", lambda r: r.score.std, lambda r: ""),
+        Column("score", shown, lambda r: r.score.value, lambda r: units.share(r.score.value), True,
+               "of all tested clips together"),
         Column("score_low", "95 % interval", lambda r: _limit(r, 0), lambda r: units.interval(r.score.interval95),
-               True, "bootstrap over all tested clips; clips of one group are drawn together"),
+               True, "jackknife over groups (clips where there are none) with Student's t; none for fewer than 10"),
         Column("score_high", "", lambda r: _limit(r, 1), lambda r: ""),
+        Column("fold_mean", "mean over folds", lambda r: r.score.fold_mean, mean_and_std,
+               definition="another quantity: every fold counts alike; ± standard deviation between folds"),
+        Column("fold_std", "", lambda r: r.score.fold_std, lambda r: ""),
         Column("macro_f1", "macro F1", lambda r: r.macro_f1, lambda r: units.share(r.macro_f1), True,
                "F1 of each class that occurs, averaged without weights"),
         Column("precision", "precision", lambda r: r.precision, lambda r: units.share(r.precision),
                definition="of each class that occurs, averaged without weights"),
         Column("recall", "recall", lambda r: r.recall, lambda r: units.share(r.recall),
                definition="of each class that occurs, averaged without weights"),
-        Column("difference", "against the best", lambda r: r.difference.verdict, verdict, True,
-               "exact McNemar test (numbers: Wilcoxon's) on the same clips, Holm-corrected; the interval must agree"),
+        Column("difference", "against the best", lambda r: r.difference.verdict,
+               lambda r: verdict(r.difference, beaten=beats_baselines(r)), True, METHOD),
     ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from vidcore.analysis.comparison import units
 from vidcore.analysis.comparison.folder import Base, ComparisonFolder
 from vidcore.analysis.comparison.row import Failed, Row
-from vidcore.analysis.comparison.significance import Difference, against_best
+from vidcore.analysis.comparison.significance import METHOD, against_best
 from vidcore.analysis.comparison.table import csv_table, markdown_table, terminal_table
 from vidcore.training.files import write_json, write_text
 
@@ -51,7 +51,12 @@ class Comparison:
 
     def footnotes(self) -> list[str]:
         """Failed cells with their errors, then the notes."""
-        return [*(f"not done: {item.label}: {item.error.splitlines()[0]}" for item in self.failed), *self.notes]
+        tested = any(row.difference.clips for row in self.rows)
+        return [
+            *(f"not done: {item.label}: {item.error.splitlines()[0]}" for item in self.failed),
+            *([f"worse: {METHOD}"] if tested else []),
+            *self.notes,
+        ]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data: everything but the answers about single clips, which are in the runs."""
@@ -61,6 +66,7 @@ class Comparison:
             "base": self.base.tree,
             "answer": self.answer(),
             "rows": [row.as_dict() for row in self.rows],
+            "baselines": [line.as_dict() for contest in self.contests() for line in contest[0][1].baselines],
             "failed": [item.as_dict() for item in self.failed],
             "notes": list(self.notes),
         }
@@ -89,36 +95,74 @@ class Comparison:
 
 
 def ranked(rows: Sequence[Row]) -> tuple[Row, ...]:
-    """Metric by metric the best first, equals by cost; each with the paired test against the best of its metric."""
+    """Metric by metric the best first, equals by cost; each tested against the best, baselines as well."""
     found: list[Row] = []
     for metric in sorted({row.metric for row in rows}):
         ordered = sorted((row for row in rows if row.metric == metric), key=_rank)
         answered = [row.answers for row in ordered if row.answers]
-        # Rows of one metric have answers that can be paired, or none has.
-        tested = against_best(answered, 0) if len(answered) == len(ordered) else [Difference()] * len(ordered)
-        found += [replace(row, difference=item) for row, item in zip(ordered, tested, strict=True)]
+        if len(answered) < len(ordered):
+            # Rows of one metric have answers that can be paired, or none has.
+            found += ordered
+            continue
+        lines = next((row.baselines for row in ordered if row.baselines), ())
+        tested = against_best([*answered, *(line.answers for line in lines)], 0)
+        known = tuple(replace(line, difference=item) for line, item in zip(lines, tested[len(ordered) :], strict=True))
+        found += [
+            replace(row, difference=item, baselines=known)
+            for row, item in zip(ordered, tested[: len(ordered)], strict=True)
+        ]
     return tuple(found)
 
 
 def _rank(row: Row) -> tuple[float, float]:
     return (
-        row.score.mean if row.lower_is_better else -row.score.mean,
+        row.score.value if row.lower_is_better else -row.score.value,
         row.cost.latency if row.cost and row.cost.latency else 0.0,
     )
 
 
 def _answer(rows: Sequence[Row]) -> Iterator[str]:
     best, *others = rows
-    limits = f" (95 % interval {units.interval(best.score.interval95)})" if best.score.interval95 else ""
-    yield f"Best: {best.label}, {best.metric.replace('_', ' ')} {units.share(best.score.mean)}{limits}."
     worse = [row for row in others if row.difference.verdict == "worse"]
     equal = [row for row in others if row.difference.verdict == "no difference shown"]
+    yield from _headline(best, [row for row in equal if row.score.value == best.score.value])
     if worse:
         yield f"Shown to be worse: {'; '.join(row.label for row in worse)}."
-    if equal:
-        yield f"No difference shown to: {'; '.join(row.label for row in equal)}."
-        priced = [row for row in [best, *equal] if row.cost and row.cost.latency is not None]
-        if priced:
-            cheapest = min(priced, key=lambda row: (row.cost.latency if row.cost else 0.0) or 0.0)
-            took = units.seconds(cheapest.cost.latency if cheapest.cost else None)
-            yield f"The cheapest of these is {cheapest.label}: {took} a clip."
+    lower = [row for row in equal if row.score.value != best.score.value]
+    if lower:
+        yield f"No difference shown to: {'; '.join(row.label for row in lower)}."
+    if not equal and others and not worse:
+        yield "The rows were not tested against each other."
+    reason = best.difference.reason
+    if reason:
+        yield f"Nothing can be shown: {reason}."
+    priced = [row for row in [best, *equal] if row.cost and row.cost.latency is not None]
+    if equal and priced:
+        cheapest = min(priced, key=lambda row: (row.cost.latency if row.cost else 0.0) or 0.0)
+        took = units.seconds(cheapest.cost.latency if cheapest.cost else None)
+        yield f"The cheapest of these is {cheapest.label}: {took} a clip."
+
+
+def _headline(best: Row, tied: Sequence[Row]) -> Iterator[str]:
+    """The best row, or those tied; whether it is shown to beat the baselines, without which it is not called best."""
+    metric = best.metric.replace("_", " ")
+    limits = f" (95 % interval {units.interval(best.score.interval95)})" if best.score.interval95 else ""
+    names = _joined([best.label, *(row.label for row in tied)])
+    stands = [line for line in best.baselines if line.difference.verdict != "worse"]
+    if tied:
+        yield f"{names} are tied at {metric} {units.share(best.score.value)}{limits}."
+    else:
+        first = "Lowest" if best.lower_is_better else "Highest"
+        word = "Best" if best.baselines and not stands else first
+        yield f"{word}: {names}, {metric} {units.share(best.score.value)}{limits}."
+    for line in stands:
+        who = "None of them is" if tied else "It is not"
+        yield f"{who} shown to beat {line.label.replace(': ', ' (')}, {units.share(line.score)})."
+    if best.baselines and not stands:
+        lines = ", ".join(f"{line.name} {units.share(line.score)}" for line in best.baselines)
+        yield f"Better than {'chance' if best.metric == 'accuracy' else 'the baselines'}: {lines}."
+
+
+def _joined(names: Sequence[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last

@@ -42,6 +42,8 @@ class Base:
         """The common ground in one line."""
         data, train = self.config.data, self.config.train
         folds = f"{train.folds} folds" if train.folds else "one split"
+        if train.folds == "group":
+            folds = "one group left out at a time"
         return (
             f"All rows: the same {data.frames} frames a clip ({data.sampling}), {folds}, seed {train.seed}, "
             f"{train.epochs} epochs of batches of {train.batch_size}, {train.precision}."

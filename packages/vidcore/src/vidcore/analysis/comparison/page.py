@@ -9,9 +9,17 @@ import yaml
 from markupsafe import Markup
 
 from vidcore.analysis.comparison import units
-from vidcore.analysis.comparison.columns import Column, columns, cost_columns, label_column, score_columns
+from vidcore.analysis.comparison.columns import (
+    Column,
+    baseline_text,
+    columns,
+    cost_columns,
+    label_column,
+    score_columns,
+)
 from vidcore.analysis.comparison.plots import Point, score_against_cost
 from vidcore.analysis.comparison.row import Row
+from vidcore.analysis.comparison.significance import METHOD, Difference
 from vidcore.analysis.comparison.table import Numbered
 from vidcore.analysis.pages import pages
 from vidcore.analysis.plots import confusion
@@ -55,7 +63,11 @@ def _contest(rows: Numbered, *, alone: bool) -> dict[str, Any]:
             for title, part in (("Scores", score_columns(best.metric)), ("Cost and make", cost_columns()))
         ],
         "plot": _plot(rows, metric),
-        "tests": [_test(number, row) for number, row in tested],
+        "tests": [
+            *(_test(str(number), row.label, row.difference) for number, row in tested[1:]),
+            *(_test("", line.label, line.difference) for line in best.baselines),
+        ],
+        "method": METHOD,
         "clips": max((row.difference.clips for _, row in tested), default=0),
         "independent": _independent([row for _, row in tested]),
         "numbers": best.answers is not None and not best.answers.classes,
@@ -64,12 +76,17 @@ def _contest(rows: Numbered, *, alone: bool) -> dict[str, Any]:
 
 
 def _table(rows: Numbered, shown: Sequence[Column]) -> dict[str, Any]:
+    lines = rows[0][1].baselines if any(column.key == "score" for column in shown) else ()
     css = [_WORDS.get(column.key, "n") for column in shown]
     return {
         "heads": [(column.header, kind) for column, kind in zip(shown, css, strict=True)],
         "rows": [
             (number, row.difference.verdict, [(c.text(row), kind) for c, kind in zip(shown, css, strict=True)])
             for number, row in rows
+        ]
+        + [
+            ("", "baseline", [(baseline_text(c, line), kind) for c, kind in zip(shown, css, strict=True)])
+            for line in lines
         ],
     }
 
@@ -78,7 +95,7 @@ def _plot(rows: Numbered, metric: str) -> Markup | None:
     panels = []
     for label, unit, name in (("latency of a clip", "s", "latency"), ("FLOPs of a clip", "", "flops")):
         points = [
-            Point(number, cost, row.score.mean, row.score.interval95, row.cell.fusion is not None)
+            Point(number, cost, row.score.value, row.score.interval95, row.cell.fusion is not None)
             for number, row in rows
             if row.cost and (cost := getattr(row.cost, name))
         ]
@@ -90,17 +107,15 @@ def _plot(rows: Numbered, metric: str) -> Markup | None:
     return Markup(score_against_cost(panels, metric, lower_is_better=rows[0][1].lower_is_better))
 
 
-def _test(number: int, row: Row) -> dict[str, Any]:
-    found = row.difference
+def _test(number: str, label: str, found: Difference) -> dict[str, Any]:
     return {
         "number": number,
-        "label": row.label,
+        "label": label,
         "difference": f"{found.difference:+.3f}",
         "interval": units.interval(found.interval95, sign=True),
         "only_best": found.only_best,
         "only_row": found.only_row,
         "p": units.chance(found.p),
-        "p_holm": units.chance(found.p_holm),
         "finding": f"{found.verdict}: {found.reason}" if found.reason else found.verdict,
     }
 

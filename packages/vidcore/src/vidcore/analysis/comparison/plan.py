@@ -107,7 +107,7 @@ def choices(names: Sequence[str], default: str, settings: Settings) -> list[Choi
 
 
 def given(
-    data: str | None, folds: int | None, more: Mapping[str, Mapping[str, Any]] | None
+    data: str | None, folds: int | str | None, more: Mapping[str, Mapping[str, Any]] | None
 ) -> dict[str, dict[str, Any]]:
     """What was asked for, as the sections ``data`` and ``train``; 0 folds are one split."""
     sections = {name: dict((more or {}).get(name, {})) for name in ("data", "train")}

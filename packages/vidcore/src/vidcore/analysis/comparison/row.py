@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -12,28 +11,80 @@ from vidcore.analysis.comparison.answers import Answers
 from vidcore.analysis.comparison.cells import Cell
 from vidcore.analysis.comparison.costs import Cost
 from vidcore.analysis.comparison.significance import Difference
+from vidcore.training.baselines import CLASS
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A score over the folds.
+    """A score of all tested clips, and the scores of the folds.
 
     Attributes:
-        mean: mean over the folds; the one value there is without folds.
-        std: standard deviation between the folds (n - 1); ``None`` without folds.
-        interval95: bootstrap over all tested clips, groups kept together; ``None`` where it says nothing.
-        folds: the value of each fold.
+        value: of all tested clips together, each answered by a model that had not seen it.
+        interval95: over groups where there are any, else over clips; ``None`` where there are too few.
+        folds: the value of each fold; empty without folds.
     """
 
-    mean: float
-    std: float | None = None
+    value: float
     interval95: tuple[float, float] | None = None
     folds: tuple[float, ...] = ()
+
+    @property
+    def fold_mean(self) -> float | None:
+        """Mean over the folds, another quantity than ``value``: each fold counts alike."""
+        return float(np.mean(self.folds)) if self.folds else None
+
+    @property
+    def fold_std(self) -> float | None:
+        """Standard deviation between folds (n - 1); ``None`` for fewer than two."""
+        return float(np.std(self.folds, ddof=1)) if len(self.folds) > 1 else None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
         limits = list(self.interval95) if self.interval95 else None
-        return {"mean": self.mean, "std": self.std, "interval95": limits, "folds": list(self.folds)}
+        return {
+            "value": self.value,
+            "interval95": limits,
+            "fold_mean": self.fold_mean,
+            "fold_std": self.fold_std,
+            "folds": list(self.folds),
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Baseline:
+    """What answers that look at no video score on the tested clips of a comparison.
+
+    Attributes:
+        name: ``most frequent class``, ``training mean``, ``constant velocity``, ``constant acceleration``.
+        metric: name of the score.
+        score: the mean over clips, in the unit of the score: accuracy, or the (root of the) mean squared error.
+        interval95: of the score.
+        answers: how good the answer about every clip is.
+        difference: the baseline against the best row, tested together with all rows.
+    """
+
+    name: str
+    metric: str
+    score: float
+    interval95: tuple[float, float] | None
+    answers: Answers
+    difference: Difference = field(default_factory=Difference)
+
+    @property
+    def label(self) -> str:
+        """Its name in the table."""
+        return f"chance: {self.name}" if self.name == CLASS else f"baseline: {self.name}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, without the answers about single clips."""
+        limits = list(self.interval95) if self.interval95 else None
+        return {
+            "name": self.name,
+            "metric": self.metric,
+            "score": self.score,
+            "interval95": limits,
+            "difference": self.difference.as_dict(),
+        }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +110,7 @@ class Row:
         classes: names of the classes.
         answers: how good the answer about every clip was; ``None`` where the score is no mean over clips.
         difference: the row against the best one.
+        baselines: what answers without a look at the video score, on the same clips.
         complete: whether it trained as long as it should; a time budget may end it before.
     """
 
@@ -83,11 +135,12 @@ class Row:
     classes: tuple[str, ...] = ()
     answers: Answers | None = None
     difference: Difference = field(default_factory=Difference)
+    baselines: tuple[Baseline, ...] = ()
     complete: bool = True
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, without the answers about single clips."""
-        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("cell", "answers")}
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("cell", "answers", "baselines")}
         return plain | {
             "cell": self.cell.as_dict(),
             "score": self.score.as_dict(),
@@ -107,8 +160,3 @@ class Failed:
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
         return {"cell": self.cell.as_dict(), "label": self.label, "error": self.error}
-
-
-def spread(values: Sequence[float]) -> float | None:
-    """Standard deviation between folds; ``None`` for fewer than two."""
-    return float(np.std(values, ddof=1)) if len(values) > 1 else None

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from vidcore.analysis.comparison.cells import Cell
+from vidcore.analysis.comparison.costs import guess
 from vidcore.analysis.comparison.folder import Base, ComparisonFolder
 from vidcore.analysis.comparison.ground import Ground
+from vidcore.assemble import check_wiring
 from vidcore.catalog import Registry
 from vidcore.config import RunConfig
 from vidcore.config.classifier import with_classifier
@@ -82,6 +84,23 @@ class _Estimate(Callback):
 def _result(run: RunFolder) -> str:
     scores = run.read_results()["test"]["scores"]
     return ", ".join(f"{name.replace('_', ' ')} {score['value']:.3f}" for name, score in list(scores.items())[:2])
+
+
+def in_order(cells: Sequence[Cell], config_of: Callable[[Cell], RunConfig], registry: Registry) -> list[Cell]:
+    """Rows that read whole feature maps first, so that rows which read their means find them stored; then the cheap.
+
+    An extractor would otherwise run twice: once for its means, and again for the maps.
+    """
+
+    def key(cell: Cell) -> tuple[bool, float, int]:
+        try:
+            maps = check_wiring(config_of(cell), registry)
+        except VidcoreError:
+            # What is wrong with it is said when it is its turn.
+            maps = False
+        return not maps, guess(cell.extractors, registry), len(cell.extractors)
+
+    return sorted(cells, key=key)
 
 
 def crashed(folder: ComparisonFolder, cell: Cell) -> bool:

@@ -10,7 +10,7 @@ from rich import box
 from rich.console import Console, JustifyMethod
 from rich.table import Table
 
-from vidcore.analysis.comparison.columns import columns
+from vidcore.analysis.comparison.columns import baseline_text, columns
 from vidcore.analysis.comparison.row import Row
 
 Numbered = Sequence[tuple[int, Row]]
@@ -29,6 +29,8 @@ def terminal_table(rows: Numbered, width: int = 100, *, wide: bool = False) -> s
         table.add_column(header, justify=justify, no_wrap=column.key != "row", overflow="fold", vertical="top")
     for number, row in rows:
         table.add_row(str(number), *(column.text(row) for column in shown))
+    for found in rows[0][1].baselines:
+        table.add_row("", *(baseline_text(column, found) for column in shown))
     target = io.StringIO()
     # Not rich's own idea of the terminal: the text is the same in a pipe.
     Console(file=target, width=10_000 if wide else width, markup=False, emoji=False, highlight=False).print(table)
@@ -45,17 +47,32 @@ def markdown_table(rows: Numbered) -> str:
     for number, row in rows:
         cells = [column.text(row).replace("|", "\\|") for column in shown]
         lines.append(f"| {number} | " + " | ".join(cells) + " |")
+    for found in rows[0][1].baselines:
+        lines.append("| | " + " | ".join(baseline_text(column, found) for column in shown) + " |")
     return "\n".join(lines)
 
 
 def csv_table(rows: Sequence[Row]) -> str:
-    """Every number as it is, in the units that the column names state; and what the paired test found."""
+    """Every number as it is, in the units that the column names state; what the test found; baselines come last."""
     target = io.StringIO()
     writer = csv.writer(target, lineterminator="\n")
     shown = columns("score")
-    paired = ("difference", "p", "p_holm", "only_best", "only_row")
+    paired = ("difference", "p", "only_best", "only_row")
     writer.writerow([*("verdict" if c.key == "difference" else c.key for c in shown), *paired, "run"])
     for row in rows:
         numbers = [getattr(row.difference, name) for name in paired]
         writer.writerow([*(column.plain(row) for column in shown), *numbers, row.folder])
+    for metric in dict.fromkeys(row.metric for row in rows):
+        best = next(row for row in rows if row.metric == metric)
+        for found in best.baselines:
+            plain = {
+                "row": found.label,
+                "metric": metric,
+                "score": found.score,
+                "score_low": found.interval95 and found.interval95[0],
+                "score_high": found.interval95 and found.interval95[1],
+                "difference": found.difference.verdict,
+            }
+            numbers = [getattr(found.difference, name) for name in paired]
+            writer.writerow([*(plain.get(column.key) for column in shown), *numbers, ""])
     return target.getvalue()

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from vidcore.analysis.pages import pages
 from vidcore.analysis.plots import svg
+from vidcore.analysis.tuning.headline import headline
 from vidcore.training.files import write_text
 
 
@@ -47,6 +48,7 @@ def write_page(found: Mapping[str, Any], path: Path, *, higher: bool) -> None:
         name=path.parent.resolve().name,
         metric=metric,
         kept=kept,
+        headline=headline(found) if kept else [],
         trials=trials,
         space=found["space"],
         plots=[Markup(plot) for plot in plots],

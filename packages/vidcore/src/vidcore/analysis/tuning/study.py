@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from vidcore.analysis.tuning.headline import test_score
 from vidcore.analysis.tuning.page import key_in_words, write_page
 from vidcore.analysis.tuning.space import GRID_POINTS, grid_size, search_space, with_values
 from vidcore.analysis.tuning.trials import Ground, prepare_ground
@@ -39,13 +40,16 @@ class Kept:
         values: what was searched, by key.
         search_score: validation score in the search.
         score: validation score of the model trained on all training rows.
-        run: its run folder, with the test's scores.
+        test: its score on the test rows, with ``value``, and ``interval95`` where there are enough of them; ``None``
+            where the data has no test rows.
+        run: its run folder.
     """
 
     trial: int
     values: dict[str, Any]
     search_score: float
     score: float
+    test: dict[str, Any] | None
     run: Path
 
 
@@ -72,7 +76,14 @@ class Tuning:
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
         kept = [
-            {"trial": k.trial, "values": k.values, "search_score": k.search_score, "score": k.score, "run": str(k.run)}
+            {
+                "trial": k.trial,
+                "values": k.values,
+                "search_score": k.search_score,
+                "score": k.score,
+                "test": k.test,
+                "run": str(k.run),
+            }
             for k in self.kept
         ]
         return {
@@ -229,8 +240,9 @@ class _Searcher:
             run = self._trained(
                 with_values(self.config, values), self.out / "top", f"trial-{trial.number:04}", self.ground.full
             )
-            score = run.read_results()["best_score"]
-            kept.append(Kept(trial.number, values, float(trial.value or 0), float(score), run.root))
+            results = run.read_results()
+            score, test = float(results["best_score"]), test_score(results)
+            kept.append(Kept(trial.number, values, float(trial.value or 0), score, test, run.root))
         return sorted(kept, key=lambda one: -one.score if higher else one.score)
 
     def rows(self) -> list[dict[str, Any]]:

@@ -11,11 +11,13 @@ from vidcore.data.synth.trajectories import MIN_CONTINUED
 
 FUTURE = "future_positions_pixels"
 """Key of the metadata under which the positions after the clip are."""
+_PAST = 3
 
 
 def columns(frames: int) -> list[str]:
     """Names of the columns of clips of so many frames."""
-    return ["video", "label", "index", *(("last_position", "future_positions") if frames >= MIN_CONTINUED else ())]
+    positions = ("past_positions", "last_position", "future_positions") if frames >= MIN_CONTINUED else ()
+    return ["video", "label", "index", *positions]
 
 
 def row_of(scene: dict[str, Any]) -> list[Any]:
@@ -23,11 +25,11 @@ def row_of(scene: dict[str, Any]) -> list[Any]:
     row = [scene["video"], scene["label"], scene["index"]]
     if not scene[FUTURE]:
         return row
-    last, ahead = (
+    past, ahead = (
         [[round(x / scene["size"], 5) for x in position] for position in path]
-        for path in (scene["image_positions_pixels"][-1:], scene[FUTURE])
+        for path in (scene["image_positions_pixels"][-_PAST:], scene[FUTURE])
     )
-    return [*row, json.dumps(last[0]), json.dumps(ahead)]
+    return [*row, json.dumps(past), json.dumps(past[-1]), json.dumps(ahead)]
 
 
 def is_current(manifest: Path, frames: int) -> bool:

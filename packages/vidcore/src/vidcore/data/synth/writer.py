@@ -57,7 +57,8 @@ class SynthReport:
 
     Attributes:
         out: the folder.
-        manifest: CSV with columns ``video,label,index``, and ``last_position`` and ``future_positions`` of clips of 4
+        manifest: CSV with columns ``video,label,index``, and ``past_positions``,
+            ``last_position`` and ``future_positions`` of clips of 4
             frames or more: the centre of the object in the last frame, ``[x, y]``, and in the T // 2 frames after it,
             ``[[x, y], ...]``, as shares of the picture's width and height. Video paths are relative to it.
         metadata: JSONL, one line a clip in the order of the manifest.
