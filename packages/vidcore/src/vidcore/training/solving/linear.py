@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -63,7 +64,7 @@ class LinearFit:
             (slope,) = torch.autograd.grad(loss, given)
             found = slope.numpy().T @ rows + penalty * weight
             parts = [found.ravel(), slope.numpy().sum(0)] if self._biased else [found.ravel()]
-            return float(loss) + penalty / 2 * float((weight * weight).sum()), np.concatenate(parts)
+            return loss.item() + penalty / 2 * float((weight * weight).sum()), np.concatenate(parts)
 
         found: Vector = minimize(cost, start, jac=True, method="L-BFGS-B", options=_EXACT if exact else _NEAR).x
         return found

@@ -23,6 +23,8 @@ PENALTIES = tuple(10.0 ** (-exponent / 2) for exponent in range(15))
 _WITHOUT_FOLDS = 1e-3
 # Penalties without a lower loss after which weaker ones are not tried.
 _PATIENCE = 3
+# Steps about the penalty of the best stream alone that mixtures are tried with.
+_AROUND = 2
 # What a further stream may take of the mean square norm.
 _SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)
 
@@ -100,10 +102,12 @@ def _mixture(
     alone = [_best_penalty(fit, space, {name: 1.0}, targets, folds) for name in space.alive]
     first, *others = sorted(alone, key=lambda choice: choice.cost)
     best = first
+    place = PENALTIES.index(first.penalty)
+    near = PENALTIES[max(place - _AROUND, 0) : place + _AROUND + 1]
     for other in others:
         (name,) = other.shares
         mixed = [
-            _best_penalty(fit, space, {**_scaled(best.shares, 1 - share), name: share}, targets, folds)
+            _best_penalty(fit, space, {**_scaled(best.shares, 1 - share), name: share}, targets, folds, near)
             for share in _SHARES
             if not over()
         ]
@@ -116,7 +120,12 @@ def _scaled(shares: Mapping[str, float], factor: float) -> dict[str, float]:
 
 
 def _best_penalty(
-    fit: LinearFit, space: RowSpace, shares: Mapping[str, float], targets: Tensor, folds: Sequence[Fold]
+    fit: LinearFit,
+    space: RowSpace,
+    shares: Mapping[str, float],
+    targets: Tensor,
+    folds: Sequence[Fold],
+    penalties: Sequence[float] = PENALTIES,
 ) -> Choice:
     """The penalty with the lowest loss of the pooled answers."""
     z = space.at(shares).z
@@ -124,7 +133,7 @@ def _best_penalty(
     thetas: list[Vector] = [fit.start(z.shape[1]) for _ in folds]
     best: Choice | None = None
     stale = 0
-    for penalty in PENALTIES:
+    for penalty in penalties:
         thetas = [fit.fit(z[rows], targets[rows], penalty, t) for t, (rows, _) in zip(thetas, folds, strict=True)]
         outputs = joined([fit.answers(z[judge], t) for t, (_, judge) in zip(thetas, folds, strict=True)])
         found = _judged(fit, shares, penalty, outputs, true)
