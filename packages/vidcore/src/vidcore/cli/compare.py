@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from vidcore.cli._numbers import number_options, number_overrides
+
 
 class _SeveralValues(click.Command):
     """Lets an option that may be repeated take several values after one flag: ``--extractor A B C``.
@@ -36,6 +38,7 @@ class _SeveralValues(click.Command):
 @click.option("--readout", "readouts", multiple=True, metavar="NAME...", help="For every row.  [default: mean]")
 @click.option("--head", "heads", multiple=True, metavar="NAME...", help="For every row.  [default: classification]")
 @click.option("--folds", type=click.IntRange(0), metavar="K", help="Cross-validation; 0: one split.  [default: 5]")
+@number_options()
 @click.option("--config", "file", type=click.Path(path_type=Path), help="A YAML file; its data and train sections.")
 @click.option("--out", type=click.Path(path_type=Path), help="The comparison's folder.  [default: comparisons/DATA]")
 @click.option("--on-error", type=click.Choice(["stop", "skip"]), help="What to do about videos that cannot be read.")
@@ -51,6 +54,10 @@ def compare(
     readouts: tuple[str, ...],
     heads: tuple[str, ...],
     folds: int | None,
+    frames: int | None,
+    epochs: int | None,
+    lr: float | None,
+    batch_size: int | None,
     file: Path | None,
     out: Path | None,
     on_error: str | None,
@@ -78,7 +85,7 @@ def compare(
         out=out,
         file=file,
         choices=choices,
-        overrides=overrides,
+        overrides=(*number_overrides(frames=frames, epochs=epochs, lr=lr, batch_size=batch_size), *overrides),
         told=click.echo,
         show=verbose,
     )

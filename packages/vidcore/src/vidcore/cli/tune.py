@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from vidcore.cli._numbers import number_options, number_overrides
 from vidcore.cli._table import echo_table
 
 
@@ -16,6 +17,7 @@ from vidcore.cli._table import echo_table
 @click.option("--fusion", metavar="NAME")
 @click.option("--readout", metavar="NAME")
 @click.option("--head", metavar="NAME")
+@number_options("frames", "epochs", "batch_size")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="A YAML file, as for train.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("tuning"), show_default=True, help="The study's folder."
@@ -47,6 +49,9 @@ def tune(
     fusion: str | None,
     readout: str | None,
     head: str | None,
+    frames: int | None,
+    epochs: int | None,
+    batch_size: int | None,
     file: Path | None,
     out: Path,
     trials: int,
@@ -66,6 +71,7 @@ def tune(
     from vidcore.cli.train import run_choices
     from vidcore.config import build_run_config
 
+    overrides = (*number_overrides(frames=frames, epochs=epochs, batch_size=batch_size), *overrides)
     config = build_run_config(file, run_choices(extractors, source, fusion, readout, head), overrides)
     found: dict[str, Any] = start(
         config,

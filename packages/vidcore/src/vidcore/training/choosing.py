@@ -60,7 +60,7 @@ def check_grid(config: RunConfig, model: VideoModel, data: PreparedData) -> None
 def numbers_by_grid(
     session: Session, sources: Sequence[BatchSource], folds: Mapping[int, tuple[Sequence[int], Sequence[int]]]
 ) -> dict[int, Session]:
-    """The session with the learning rate and weight decay that have the lowest validation loss, for each fold and for all together.
+    """The session with the numbers that have the lowest validation loss, for each fold and for all together.
 
     A fold chooses by its own validation rows, so that its test rows take no part. What was chosen is kept in the run
     folder, and a run that is resumed chooses once.

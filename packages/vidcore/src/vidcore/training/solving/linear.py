@@ -54,7 +54,6 @@ class LinearFit:
         """
         from scipy.optimize import minimize
 
-
         rows = z.numpy()
 
         def cost(theta: Vector) -> tuple[float, Vector]:

@@ -81,7 +81,7 @@ def solve(
     theta = fit.fit(z, rows.targets, choice.penalty, theta, exact=True)
     inner, bias = fit.split(theta)
     weight = inner @ whole.back if whole is not None else inner
-    found = Solution(
+    return Solution(
         weight=(weight / choice.temperature).float(),
         bias=None if bias is None else (bias / choice.temperature).float(),
         penalty=choice.penalty,
@@ -93,7 +93,6 @@ def solve(
         loss=choice.loss if folds else None,
         scores=scored(head, choice.predictions, choice.targets) if folds else {},
     )
-    return found
 
 
 def _mixture(
