@@ -32,6 +32,7 @@ from vidcore.heads.several import SeveralHeads
 from vidcore.model import VideoModel
 from vidcore.readouts.base import Readout
 from vidcore.readouts.several import SeveralReadouts
+from vidcore.standardise import Standardise
 from vidcore.weights import load_weights
 
 
@@ -120,11 +121,14 @@ def assemble(
     streams = {name: e.outputs[e.output_names[0]] for name, e in extractors.items()}
     fusion: Fusion = _part(FusionSpec, config.fusion.name, config.fusion.options, registry, streams)
     readout: Readout = _part(ReadoutSpec, config.readout.name, config.readout.options, registry, fusion.output)
+    scaled = Standardise(
+        {name: info.dim for name, info in streams.items() if config.train.standardise and name in frozen}
+    )
     if config.heads:
         several, heads = _several(config, targets, registry, fusion.output, readout)
-        return VideoModel(extractors, fusion, several, heads, frozenset(frozen), held)
+        return VideoModel(extractors, fusion, several, heads, frozenset(frozen), held, scaled)
     head = _head(config.head, registry, readout.output, targets)
-    return VideoModel(extractors, fusion, readout, head, frozenset(frozen), held)
+    return VideoModel(extractors, fusion, readout, head, frozenset(frozen), held, scaled)
 
 
 def check_wiring(config: RunConfig, registry: Registry | None = None) -> bool:

@@ -13,10 +13,14 @@ from vidcore.features import FeatureMap
 from vidcore.fusion.base import Fusion
 from vidcore.heads.base import Head
 from vidcore.readouts.base import Readout
+from vidcore.standardise import Standardise
 
 
 class VideoModel(nn.Module):
-    """video -> extractor(s) -> fusion -> readout -> head.
+    """video -> extractor(s) -> standardise -> fusion -> readout -> head.
+
+    ``standardise`` brings frozen streams to one scale by statistics of the training rows; it is the identity until
+    training sets them.
 
     A frozen extractor stays in eval mode, takes no gradient and keeps no activations, whatever
     mode the model is put in; its BatchNorm statistics therefore stay those it came with. So do ``held``
@@ -31,6 +35,7 @@ class VideoModel(nn.Module):
         head: Head,
         frozen: frozenset[str] = frozenset(),
         held: Sequence[nn.Module] = (),
+        standardise: Standardise | None = None,
     ) -> None:
         super().__init__()
         self.streams = tuple(extractors)
@@ -39,6 +44,7 @@ class VideoModel(nn.Module):
         self.held = tuple(held)
         # A module name holds no dot; a stream may (weights' tags do).
         self.extractors = nn.ModuleDict({_module_name(name): extractor for name, extractor in extractors.items()})
+        self.standardise = standardise if standardise is not None else Standardise({})
         self.fusion = fusion
         self.readout = readout
         self.head = head
@@ -91,9 +97,14 @@ class VideoModel(nn.Module):
                 maps[name] = extractor.features(video, mask)[extractor.output_names[0]]
         return maps
 
+    def read(self, features: Mapping[str, FeatureMap]) -> Tensor:
+        """What the head reads of the streams' maps: (B, K) or (B, T, K)."""
+        found: Tensor = self.readout(self.fusion(self.standardise(features)))
+        return found
+
     def decide(self, features: Mapping[str, FeatureMap]) -> dict[str, Tensor]:
         """The head's outputs from the streams' maps, fresh or stored."""
-        outputs: dict[str, Tensor] = self.head(self.readout(self.fusion(features)))
+        outputs: dict[str, Tensor] = self.head(self.read(features))
         return outputs
 
     def forward(self, videos: Tensor | Mapping[str, Tensor], mask: Tensor | None = None) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ import click
 from vidcore.cli._data import layout_option
 from vidcore.cli._folds import Folds
 from vidcore.cli._names import ComponentName
+from vidcore.cli._numbers import number_options, number_overrides
 from vidcore.cli._weights import named_with_weights, random_option, weights_option
 
 # An extractor and its weights, unlike NAME.options.KEY=VALUE and NAME.freeze=true.
@@ -65,6 +66,7 @@ class _SeveralValues(click.Command):
     metavar="K|group",
     help="Cross-validation; group: leave one out; 0: one split. [default: 5]",
 )
+@number_options()
 @click.option("--config", "file", type=click.Path(path_type=Path), help="A YAML file; its data and train sections.")
 @click.option("--out", type=click.Path(path_type=Path), help="The comparison's folder.  [default: comparisons/DATA]")
 @click.option("--on-error", type=click.Choice(["stop", "skip"]), help="What to do about videos that cannot be read.")
@@ -81,6 +83,10 @@ def compare(
     readouts: tuple[str, ...],
     heads: tuple[str, ...],
     folds: int | str | None,
+    frames: int | None,
+    epochs: int | None,
+    lr: float | None,
+    batch_size: int | None,
     file: Path | None,
     out: Path | None,
     on_error: str | None,
@@ -121,7 +127,7 @@ def compare(
         out=out,
         file=file,
         choices=choices,
-        overrides=overrides,
+        overrides=(*number_overrides(frames=frames, epochs=epochs, lr=lr, batch_size=batch_size), *overrides),
         told=click.echo,
         show=verbose,
     )

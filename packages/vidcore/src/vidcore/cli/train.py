@@ -12,6 +12,7 @@ import click
 from vidcore.cli._data import layout_option
 from vidcore.cli._folds import Folds
 from vidcore.cli._names import ComponentName
+from vidcore.cli._numbers import number_options, number_overrides
 from vidcore.cli._weights import named_with_weights, random_option, weights_option
 
 
@@ -53,6 +54,7 @@ from vidcore.cli._weights import named_with_weights, random_option, weights_opti
 @click.option(
     "--grid", multiple=True, metavar="KEY=VALUES", help="lr=1e-4,1e-3,wd=0,0.05: heads trained at once, the best kept."
 )
+@number_options()
 @click.option("--time-budget", metavar="TIME", help="Stop after 2h, 90m, 1h30m with the best model so far.")
 @click.option("--resume", "run", type=click.Path(path_type=Path), help="Go on with a run that was stopped.")
 @click.option("--force", is_flag=True, help="With --resume: although data or versions changed.")
@@ -71,6 +73,10 @@ def train(
     name: str | None,
     folds: int | str | None,
     grid: tuple[str, ...],
+    frames: int | None,
+    epochs: int | None,
+    lr: float | None,
+    batch_size: int | None,
     time_budget: str | None,
     run: Path | None,
     force: bool,
@@ -83,10 +89,11 @@ def train(
     """Train extractors, a readout and a head on videos, and test them.
 
     Without arguments it trains basic/keypoints on trajectory videos that it makes itself. Any field of
-    the configuration can be set: train.epochs=3 data.frames=32 extractors.0.options.depth=6
+    the configuration can be set: train.seed=3 data.size=128 extractors.0.options.depth=6
     """
     if extractors or weights:
         extractors, overrides = named_with_weights(extractors, overrides, weights)
+    overrides = (*number_overrides(frames=frames, epochs=epochs, lr=lr, batch_size=batch_size), *overrides)
     head = heads[0] if len(heads) == 1 else None
     choices = run_choices(extractors, source, fusion, readout, head, out, name, on_error, folds, layout)
     if len(heads) > 1:

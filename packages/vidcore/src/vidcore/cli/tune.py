@@ -9,6 +9,7 @@ import click
 
 from vidcore.cli._data import layout_option
 from vidcore.cli._names import ComponentName
+from vidcore.cli._numbers import number_options, number_overrides
 from vidcore.cli._table import echo_table
 from vidcore.cli._weights import named_with_weights, random_option, weights_option
 
@@ -25,6 +26,7 @@ from vidcore.cli._weights import named_with_weights, random_option, weights_opti
 @click.option("--fusion", type=ComponentName("fusion"), metavar="NAME", help="As for train.")
 @click.option("--readout", type=ComponentName("readout"), metavar="NAME", help="As for train.")
 @click.option("--head", type=ComponentName("head"), metavar="NAME", help="As for train.")
+@number_options("frames", "epochs", "batch_size")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="A YAML file, as for train.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("tuning"), show_default=True, help="The study's folder."
@@ -57,6 +59,9 @@ def tune(
     fusion: str | None,
     readout: str | None,
     head: str | None,
+    frames: int | None,
+    epochs: int | None,
+    batch_size: int | None,
     file: Path | None,
     out: Path,
     trials: int,
@@ -81,6 +86,7 @@ def tune(
 
     if extractors or weights:
         extractors, overrides = named_with_weights(extractors, overrides, weights)
+    overrides = (*number_overrides(frames=frames, epochs=epochs, batch_size=batch_size), *overrides)
     config = build_run_config(file, run_choices(extractors, source, fusion, readout, head, layout=layout), overrides)
     check_run(config, installed())
     if not random_weights:

@@ -155,13 +155,20 @@ class DataConfig(_Section):
 class TrainConfig(_Section):
     """Optimisation."""
 
-    epochs: int = Field(10, ge=1)
+    standardise: bool = True
+    """Bring the features of frozen extractors to mean 0 and standard deviation 1 per channel, by the training rows."""
+    solver: Literal["auto", "exact", "adamw"] = "auto"
+    """exact: a linear head on frozen features is solved to convergence (L-BFGS), its penalty and the scales of the
+    streams chosen on inner folds of the training and validation rows; nothing below up to warmup is read. adamw:
+    gradient steps. auto: exact where the model allows it and neither epochs, lr nor grid is given."""
+    epochs: int | None = Field(None, ge=1)
+    """Null: as many as the number of clips asks for, with an early end; the header says how many."""
     batch_size: int = Field(16, ge=1)
     """Clips per optimiser step, over all processes and accumulation steps."""
     accumulate: int = Field(1, ge=1)
     """Micro-batches that one step is made of."""
-    lr: float = Field(1e-3, gt=0, json_schema_extra=tunable(1e-4, 1e-2, log=True))
-    """Peak learning rate of the parts trained from scratch."""
+    lr: float | None = Field(None, gt=0, json_schema_extra=tunable(1e-4, 1e-2, log=True))
+    """Peak learning rate of the parts trained from scratch. Null: 1e-3."""
     extractor_lr_scale: float = Field(1.0, ge=0)
     """Learning rate of extractors relative to lr."""
     weight_decay: float = Field(0.05, ge=0, json_schema_extra=tunable(1e-4, 0.3, log=True))
@@ -177,12 +184,13 @@ class TrainConfig(_Section):
     and no other test rows are drawn. Null: one model."""
     refit: bool = True
     """With folds: train the model that is shipped on the rows of all folds, for the median of their best epochs.
-    False: ship the model of the fold with the best validation score."""
+    False: ship the model of the fold with the lowest validation loss."""
     grid: GridConfig | None = None
     """Learning rates and weight decays that are trained at once on stored features, each with every seed; the
-    combination with the best validation score is the one that is trained and tested: "lr=1e-4,1e-3 wd=0,0.05"."""
+    combination with the lowest validation loss is the one that is trained and tested: "lr=1e-4,1e-3 wd=0,0.05"."""
     patience: int | None = Field(None, ge=1)
-    """Epochs without a better validation score after which training stops; null: never."""
+    """Epochs without a lower validation loss after which training stops. Null: never where epochs is given, else a
+    fifth of the epochs, at least 10."""
     ema: float | None = Field(None, gt=0, lt=1)
     """Decay of an exponential moving average of the weights, which is what is validated and shipped; null: none."""
     time_budget: float | None = Field(None, gt=0)

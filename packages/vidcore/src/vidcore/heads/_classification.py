@@ -89,6 +89,11 @@ class Classification(Head):
             return super().loss_weight(targets)
         return self.weight[targets].sum()
 
+    @property
+    def output_layer(self) -> nn.Linear:
+        """The logits' layer."""
+        return self.linear
+
     def metrics(self) -> MetricCollection:
         """Accuracy and macro F1; mean average precision and macro F1 with ``multilabel``."""
         classes = len(self.targets.classes)

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vidcore.catalog import HeadSpec
 from vidcore.features import ReadoutInfo
@@ -57,6 +57,12 @@ class Forecast(Head):
         """Mean squared error over clips, horizons and coordinates, in units of the training rows' variance."""
         error = (outputs["positions"].float() - targets.float()) / self.scale
         return error.square().mean()
+
+    @property
+    def output_layer(self) -> nn.Linear | None:
+        """The last layer."""
+        last = self.network[-1]
+        return last if isinstance(last, nn.Linear) else None
 
     def metrics(self) -> MetricCollection:
         """``mse`` over all, and ``rmse_<horizon>``: the root of the mean squared error at every step ahead.

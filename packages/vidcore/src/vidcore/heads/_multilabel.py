@@ -51,6 +51,11 @@ class Multilabel(Head):
         soft = smoothed(targets, self.config.label_smoothing)
         return F.binary_cross_entropy_with_logits(outputs["logits"].float(), soft, pos_weight=self.weight)
 
+    @property
+    def output_layer(self) -> nn.Linear:
+        """The logits' layer."""
+        return self.linear
+
     def metrics(self) -> MetricCollection:
         """Mean average precision and macro F1 at 0.5."""
         return multilabel_metrics(len(self.targets.classes))

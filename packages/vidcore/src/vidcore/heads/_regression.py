@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from vidcore.catalog import HeadSpec
 from vidcore.features import ReadoutInfo
@@ -59,6 +59,12 @@ class Regression(Head):
         """The loss of the options in standard deviations, mean over clips and columns."""
         said, true = ((part.float() - self.mean) / self.std for part in (outputs["values"], targets))
         return _LOSSES[self.config.loss](said, true)
+
+    @property
+    def output_layer(self) -> nn.Linear | None:
+        """The last layer; not with ``l1``, whose kinks have no gradient to converge by."""
+        last = self.network[-1]
+        return last if isinstance(last, nn.Linear) and self.config.loss != "l1" else None
 
     def metrics(self) -> MetricCollection:
         """``nrmse``, ``r2``, and the RMSE of every column in its own unit: ``rmse``, or ``rmse_<column>`` of several.

@@ -55,7 +55,7 @@ class TargetInfo:
 
 
 LOSS = "loss"
-"""The ``score`` of a head whose best epoch is that of the lowest validation loss."""
+"""The ``score`` of a head that has no metric but its loss."""
 
 
 class Head(nn.Module, ABC):
@@ -111,6 +111,15 @@ class Head(nn.Module, ABC):
         """
         return None
 
+    @property
+    def output_layer(self) -> nn.Linear | None:
+        """The linear layer that gives the head's outputs, where the loss is convex in them; ``None``: there is none.
+
+        A head that is nothing but this layer can be solved to convergence instead of trained by steps. Where targets
+        are classes or labels, its outputs are logits, and dividing weight and bias calibrates the probabilities.
+        """
+        return None
+
     @abstractmethod
     def metrics(self) -> MetricCollection:
         """Fresh metrics of the task, one of them named ``score``."""
@@ -118,7 +127,7 @@ class Head(nn.Module, ABC):
     @property
     @abstractmethod
     def score(self) -> str:
-        """Name of the metric by which the best epoch is chosen, or ``LOSS``."""
+        """Name of the metric that stands for the head in tables, or ``LOSS``; epochs are chosen by validation loss."""
 
     @property
     def lower_is_better(self) -> bool:

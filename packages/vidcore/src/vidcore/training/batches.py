@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -64,10 +64,15 @@ class BatchSource(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingData:
-    """The splits as the trainer reads them; without ``val`` the last epoch is the best one."""
+    """The splits as the trainer reads them; without ``val`` the last epoch is the best one.
+
+    ``units`` says for every row of the data what must stay together with it where rows are divided: its group or
+    video. ``None``: each row is by itself.
+    """
 
     train: BatchSource
     val: BatchSource | None = None
+    units: Sequence[Hashable] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -60,7 +60,7 @@ def check_grid(config: RunConfig, model: VideoModel, data: PreparedData) -> None
 def numbers_by_grid(
     session: Session, sources: Sequence[BatchSource], folds: Mapping[int, tuple[Sequence[int], Sequence[int]]]
 ) -> dict[int, Session]:
-    """The session with the learning rate and weight decay that validated best, for each fold and for all together.
+    """The session with the numbers that have the lowest validation loss, for each fold and for all together.
 
     A fold chooses by its own validation rows, so that its test rows take no part. What was chosen is kept in the run
     folder, and a run that is resumed chooses once.
@@ -109,9 +109,10 @@ def _train_grid(
     _write_members(session.run, result)
     write_json(session.run.choice, _facts(result, choice, folds, seconds))
     best = choice.best
+    tied = f"; {choice.ties} others are within one standard error of it" if choice.ties else ""
     session.progress.note(
-        f"grid: {len(members)} trainings in {seconds:.1f} s; best by mean validation {choice.score}: learning rate "
-        f"{best.lr:g}, weight decay {best.weight_decay:g} ({best.mean:.4f})"
+        f"grid: {len(members)} trainings in {seconds:.1f} s; lowest mean validation loss: learning rate {best.lr:g}, "
+        f"weight decay {best.weight_decay:g} (loss {best.loss:.4f}, {choice.score} {best.mean:.4f}){tied}"
     )
 
 

@@ -14,11 +14,12 @@ from torch import Tensor
 from vidcore.config import TrainConfig
 from vidcore.features import FeatureMap
 from vidcore.model import VideoModel
+from vidcore.standardise import Standardise, standardised
 from vidcore.training.batched import MixedPrecision, ModelStack, NotStackableError
 from vidcore.training.batches import Batch, Predictions
 from vidcore.training.deadline import Deadline
 from vidcore.training.encoded import taken
-from vidcore.training.lockstep import Folds, Lockstep, Unit
+from vidcore.training.lockstep import Folds, Group, Lockstep, Unit
 from vidcore.training.member import GridMember, MemberResult
 from vidcore.training.stacked_adamw import StackedAdamW, schedule, step_facts
 from vidcore.training.stacked_average import StackedAverage
@@ -36,6 +37,7 @@ class Cohort:
         config: what the members have in common.
         precision: Fabric's precision plugin.
         deadline: when to stop; an epoch that is not complete by then does not count.
+        scales: how the streams of each fold's clips are standardised; folds that are absent have theirs done.
 
     Raises:
         NotStackableError: the models cannot be one computation.
@@ -51,9 +53,13 @@ class Cohort:
         config: TrainConfig,
         precision: MixedPrecision,
         deadline: Deadline,
+        scales: Mapping[int, Standardise] | None = None,
     ) -> None:
         self.members = members
+        # Resolved: see ``with_budget``.
         self.config = config
+        self._epochs = config.epochs or 0
+        self._scales = scales or {}
         self.results = [MemberResult(member) for member in members]
         self._stack = ModelStack(models, precision)
         self._device = self._stack.flat.device
@@ -61,7 +67,6 @@ class Cohort:
         self._clips = clips
         self._head = models[0].head
         self._metrics: Any = self._head.metrics()
-        self._lower_is_better = self._metrics[self._head.score].higher_is_better is False
         self._optimizer = StackedAdamW(self._stack.flat, self._stack.decayed, config.clip_norm)
         self._average = StackedAverage(self._stack, config.ema) if config.ema is not None else None
         self._deadline = deadline
@@ -69,7 +74,7 @@ class Cohort:
 
     def fit(self) -> Iterator[int]:
         """Train to the end. After every epoch: how many members go on."""
-        for epoch in range(self.config.epochs):
+        for epoch in range(self._epochs):
             alive = [k for k, result in enumerate(self.results) if not self._is_over(result)]
             if not alive:
                 return
@@ -104,7 +109,7 @@ class Cohort:
         alone = torch.zeros(len(models), device=self._device)
         for unit in self._steps.training(range(len(models)), 0):
             start, stop = unit.steps[0][0]
-            maps, targets = self._taken(unit.order[start:stop])
+            maps, targets = self._taken(unit.order[start:stop], [self.members[unit.members[0]].fold])
             for k in unit.members:
                 alone[k] = self._stack.alone(models[k], maps, targets)
         try:
@@ -123,7 +128,7 @@ class Cohort:
         before = {name: tensor.clone() for name, tensor in self._stack.fixed.items()}
         together = torch.zeros_like(alone)
         for reading in self._steps.readings(self._steps.training(range(len(alone)), 0), 0, 0):
-            maps, targets = self._taken(reading.rows)
+            maps, targets = self._taken(reading.rows, self._folds_of(reading.group))
             with torch.no_grad():
                 reading.group.add_to(together, self._stack.losses(reading.group, maps, targets, train=False)[0])
             self._stack.losses(reading.group, maps, targets, train=True)[0].sum().backward()
@@ -162,7 +167,7 @@ class Cohort:
         """Gradients of the mean loss of every unit's step; the loss times its clips is added to ``sums`` (K,)."""
         if self.config.accumulate == 1:
             for reading in self._steps.readings(units, step, 0):
-                maps, targets = self._taken(reading.rows)
+                maps, targets = self._taken(reading.rows, self._folds_of(reading.group))
                 losses, _, _ = self._stack.losses(reading.group, maps, targets, train=True)
                 losses.sum().backward()
                 reading.group.add_to(sums, losses * reading.clips)
@@ -171,7 +176,7 @@ class Cohort:
         micro = 0
         while readings := self._steps.readings(units, step, micro):
             for reading in readings:
-                maps, targets = self._taken(reading.rows)
+                maps, targets = self._taken(reading.rows, self._folds_of(reading.group))
                 losses, weights, _ = self._stack.losses(reading.group, maps, targets, train=True)
                 (losses * weights).sum().backward()
                 reading.group.add_to(total, losses * weights)
@@ -189,13 +194,13 @@ class Cohort:
         facts = torch.zeros(max(map(self._steps.steps, alive)), len(self.members), 3, dtype=torch.float64)
         for k in alive:
             first, steps = self.results[k].training.updates, self._steps.steps(k)
-            scale = schedule(steps * self.config.epochs, self.config.warmup)
+            scale = schedule(steps * self._epochs, self.config.warmup)
             rates = [self.members[k].lr * scale(first + step) for step in range(steps)]
             facts[:steps, k] = step_facts(rates, self.members[k].weight_decay, first)
         return facts.to(self._device, self._stack.flat.dtype)
 
     def _rate(self, k: int, updates: int) -> float:
-        whole = self._steps.steps(k) * self.config.epochs
+        whole = self._steps.steps(k) * self._epochs
         return self.members[k].lr * schedule(whole, self.config.warmup)(updates)
 
     @torch.no_grad()
@@ -206,7 +211,7 @@ class Cohort:
         answers: dict[int, list[Tensor]] = defaultdict(list)
         for step in range(max((len(unit.steps) for unit in units), default=0)):
             for reading in self._steps.readings(units, step, 0):
-                maps, targets = self._taken(reading.rows)
+                maps, targets = self._taken(reading.rows, self._folds_of(reading.group))
                 losses, weights, said = self._stack.losses(reading.group, maps, targets, train=False)
                 reading.group.add_to(sums, losses * weights)
                 reading.group.add_to(whole, weights)
@@ -247,7 +252,7 @@ class Cohort:
             training.epoch += 1
             training.seconds += seconds
             training.history.append(row)
-            if training.is_beaten_by(score, loss, self._lower_is_better):
+            if training.is_beaten_by(loss):
                 training.best_score, training.best_loss = score, loss
                 training.best_epoch, training.stale = training.epoch, 0
                 self.results[k].validation = said
@@ -257,9 +262,19 @@ class Cohort:
         for k, state in self._stack.states(better).items():
             self.results[k].state = state
 
-    def _taken(self, rows: Tensor) -> tuple[dict[str, FeatureMap], Tensor]:
-        maps, targets = self._clips.features or {}, self._clips.targets
+    def _folds_of(self, group: Group) -> list[int]:
+        """The fold whose clips each unit reads."""
+        units, readers = group.shape
+        return [self.members[group.names[unit * readers]].fold for unit in range(units)]
+
+    def _taken(self, rows: Tensor, folds: Sequence[int]) -> tuple[dict[str, FeatureMap], Tensor]:
+        """Features and targets of ``rows`` (U*B,), standardised as those of each unit's fold."""
+        held, targets = self._clips.features or {}, self._clips.targets
         if targets.device == self._device:
-            return {name: taken(fmap, rows) for name, fmap in maps.items()}, targets[rows]
-        here = rows.to(targets.device)
-        return {name: taken(fmap, here).to(self._device) for name, fmap in maps.items()}, targets[here].to(self._device)
+            maps, targets = {name: taken(fmap, rows) for name, fmap in held.items()}, targets[rows]
+        else:
+            here = rows.to(targets.device)
+            maps = {name: taken(fmap, here).to(self._device) for name, fmap in held.items()}
+            targets = targets[here].to(self._device)
+        scales = [self._scales[fold] for fold in folds if fold in self._scales]
+        return standardised(maps, scales) if scales else maps, targets

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor
 
-from vidcore.config import RunConfig
+from vidcore.config import RunConfig, TrainConfig
 from vidcore.errors import WiringError
 from vidcore.features import FeatureMap
 from vidcore.fusion.base import Fusion
@@ -24,6 +24,11 @@ _AT_ONCE = 64
 def is_fitted(model: VideoModel) -> bool:
     """Whether the head is fitted on features instead of trained."""
     return isinstance(model.head, Fitted)
+
+
+def takes_no_steps(model: VideoModel, config: TrainConfig) -> bool:
+    """Whether the head is fitted or solved in one go, so that there are no epochs to speak of."""
+    return is_fitted(model) or config.solver == "exact"
 
 
 def check_fitted(model: VideoModel, config: RunConfig) -> None:
@@ -82,7 +87,7 @@ def fit_head(
     for batch in source.batches(in_order(source, _AT_ONCE), 0):
         maps = encode(batch)
         with autocast():
-            read.append(model.readout(model.fusion(maps)).float().cpu())
+            read.append(model.read(maps).float().cpu())
         targets.append(batch.targets.cpu())
         told(len(batch))
     features, true = torch.cat(read), torch.cat(targets)

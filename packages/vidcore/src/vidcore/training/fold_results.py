@@ -10,7 +10,7 @@ from typing import Any
 
 from vidcore.training.batches import Predictions
 from vidcore.training.files import replacing, write_json
-from vidcore.training.fitting import is_fitted
+from vidcore.training.fitting import takes_no_steps
 from vidcore.training.results import (
     closing_notes,
     judged_answers,
@@ -43,8 +43,8 @@ def write_fold_results(
         held: rows that are in no fold as the shipped model answers.
     """
     if best is not None:
-        shipped = f"that of fold {best['fold']}, which validated best"
-    elif is_fitted(trainer.model):
+        shipped = f"that of fold {best['fold']}, which has the lowest validation loss"
+    elif takes_no_steps(trainer.model, trainer.config):
         shipped = "fitted to the rows of all folds"
     else:
         shipped = f"trained on the rows of all folds for {trainer.state.epoch} epochs, the median of the folds' best"

@@ -18,7 +18,7 @@ from vidcore.training.batches import BatchSource, Predictions, TrainingData
 from vidcore.training.checkpoints import Checkpoints, trained_state
 from vidcore.training.choosing import TOGETHER, numbers_by_grid
 from vidcore.training.files import read_json, replacing, write_json
-from vidcore.training.fitting import is_fitted
+from vidcore.training.fitting import takes_no_steps
 from vidcore.training.fold_results import write_fold_results
 from vidcore.training.interruption import RunInterruptedError
 from vidcore.training.predicting import scored
@@ -39,7 +39,7 @@ def cross_validate(session: Session) -> bool:
     """Train and test a model per fold, skipping those that are done, then ship a model.
 
     The model that is shipped is trained on the rows of all folds for the median of the folds' best epochs,
-    or with ``train.refit=false`` it is that of the fold with the best validation score.
+    or with ``train.refit=false`` it is that of the fold with the lowest validation loss.
 
     Returns:
         ``True``: it came to its end.
@@ -63,7 +63,7 @@ def cross_validate(session: Session) -> bool:
     if answers is None:
         raise TrainingError("the first process has no answers of the folds")
     rows = [row for fold in done for row in fold["history"]]
-    best = None if session.config.train.refit else _best_fold(session, done)
+    best = None if session.config.train.refit else _best_fold(done)
     trainer = _refit(sessions.get(TOGETHER, session), sources, done, rows) if best is None else _ship(session, best)
     held = trainer.predict(sources["held"], "test") if "held" in sources else None
     write_fold_results(session, trainer, done, best, answers, held)
@@ -111,12 +111,14 @@ def _train_fold(
     folds = len(session.data.folds)
     session.progress.tell(fold=number, folds=folds)
     session.progress.detail(f"fold {number} of {folds}: {len(train)} train, {len(splits.val)} val, {len(test)} test")
-    steps = config.epochs * math.ceil(len(train) / config.batch_size)
+    # What takes no steps has no epochs.
+    steps = (config.epochs or 0) * math.ceil(len(train) / config.batch_size)
     later = steps * (folds - number + config.refit)
     trainer = session.trainer(checkpoints=Checkpoints(folder.checkpoints), fold=number, later=later)
     trainer.prepare(session.fresh_model(splits))
-    session.fit(trainer, TrainingData(train, val), folder, fold=number, before=before)
+    session.fit(trainer, TrainingData(train, val, session.units), folder, fold=number, before=before)
     _refuse_unfinished(trainer, f"in fold {number} of {folds}")
+    temperature = trainer.calibrate(val)
     answers = trainer.predict(test, "test")
     info = session.data.told(splits)
     tensors = whole(trained_state(trainer.model))
@@ -125,12 +127,13 @@ def _train_fold(
         _write_answers(folder, answers)
         facts = {"fold": number, **model_facts(session, trainer)}
         save_part(folder.root, tensors, session.config, info, facts, whole=session.run.root)
-        numbers = {"lr": config.lr, "weight_decay": config.weight_decay}
+        # The trainer filled in what the run left open.
+        numbers = {"lr": trainer.config.lr, "weight_decay": config.weight_decay, "temperature": temperature}
         found = {"fold": number, **training_facts(trainer), **numbers, "test": {"split": "test", **judged}}
         write_json(folder.results, {**found, "history": trainer.state.history})
     scores = ", ".join(f"{name.replace('_', ' ')} {score['value']:.4f}" for name, score in judged["scores"].items())
-    session.progress.note(f"fold {number} of {folds}: {scores} on {len(test)} clips, model of epoch "
-                          f"{trainer.state.best_epoch}")  # fmt: skip
+    chosen = "" if takes_no_steps(trainer.model, config) else f", model of epoch {trainer.state.best_epoch}"
+    session.progress.note(f"fold {number} of {folds}: {scores} on {len(test)} clips{chosen}")
 
 
 def _refit(session: Session, sources: Mapping[str, BatchSource], done: list[Fold], before: list[Row]) -> Trainer:
@@ -138,28 +141,23 @@ def _refit(session: Session, sources: Mapping[str, BatchSource], done: list[Fold
     rows = session.data.splits.train
     session.progress.note(
         f"fitting the model that is shipped to all {len(rows)} rows"
-        if is_fitted(session.model)
+        if takes_no_steps(session.model, session.config.train)
         else f"training the model that is shipped on all {len(rows)} rows, {last} epochs: the median of the folds' best"
     )
     trainer = session.trainer(checkpoints=Checkpoints(session.run.checkpoints), last_epoch=last)
     trainer.prepare(session.fresh_model(session.data.splits))
-    session.fit(trainer, TrainingData(session.balanced(sources["train"], rows)), session.run, before=before)
+    data = TrainingData(session.balanced(sources["train"], rows), units=session.units)
+    session.fit(trainer, data, session.run, before=before)
     _refuse_unfinished(trainer, "while the model that is shipped was trained; all folds are done")
+    # There are no held-out clips left to calibrate by: the folds' own temperatures say how sure such a model is.
+    trainer.calibrate(None, statistics.geometric_mean(fold["temperature"] for fold in done))
     session.ship(trainer, session.data.info, model_facts(session, trainer))
     return trainer
 
 
-def _best_fold(session: Session, done: list[Fold]) -> Fold:
-    """The fold that validated best; the test scores choose nothing."""
-    lower = session.model.head.lower_is_better
-    unknown = math.inf if lower else -math.inf
-
-    def rank(fold: Fold) -> tuple[float, float]:
-        score = fold["best_score"] if fold["best_score"] is not None else unknown
-        loss = fold["best_loss"] if fold["best_loss"] is not None else math.inf
-        return (score if lower else -score, loss)
-
-    return min(done, key=rank)
+def _best_fold(done: list[Fold]) -> Fold:
+    """The fold with the lowest validation loss; the test scores choose nothing."""
+    return min(done, key=lambda fold: math.inf if fold["best_loss"] is None else fold["best_loss"])
 
 
 def _ship(session: Session, fold: Fold) -> Trainer:

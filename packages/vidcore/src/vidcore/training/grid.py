@@ -14,8 +14,10 @@ from vidcore.config import TrainConfig
 from vidcore.errors import DataError, TrainingError
 from vidcore.features import FeatureMap
 from vidcore.model import VideoModel
+from vidcore.standardise import Standardise
 from vidcore.training.batched import ModelStack, NotStackableError
 from vidcore.training.batches import Batch, BatchSource, TrainingData, in_order
+from vidcore.training.budget import with_budget
 from vidcore.training.cohort import Cohort
 from vidcore.training.deadline import Deadline
 from vidcore.training.device import make_fabric, precision_of
@@ -27,6 +29,7 @@ from vidcore.training.progress import Progress
 from vidcore.training.seeding import seed_all
 from vidcore.training.selection import Selected
 from vidcore.training.settled import from_readout, settled
+from vidcore.training.statistics import fit_standardisation
 from vidcore.training.trainer import Trainer
 
 _READ_AT_ONCE = 256
@@ -96,7 +99,7 @@ def starting_from(make: Callable[[int, int], VideoModel]) -> Build:
         key = member.seed, member.fold
         if key not in made:
             model = make(*key)
-            made[key] = VideoModel({}, model.fusion, model.readout, model.head)
+            made[key] = VideoModel({}, model.fusion, model.readout, model.head, standardise=model.standardise)
         return copy.deepcopy(made[key])
 
     return build
@@ -106,7 +109,7 @@ def starting_from(make: Callable[[int, int], VideoModel]) -> Build:
 class GridResult:
     """What became of the members, in the order in which they were asked for.
 
-    score    name of the metric by which epochs and members are compared, and whether less of it is better
+    score    name of the metric that is shown beside the loss, and whether less of it is better
     notes    what a person should know: members that were not trained together, and why
     """
 
@@ -172,7 +175,8 @@ class _GridRun:
     ) -> None:
         self._build = build
         self._data = data
-        self._config = config
+        self._config = with_budget(config, max(len(train) for train, _ in data.folds.values()))
+        self._epochs = self._config.epochs or 0
         self._progress = progress
         # One process: what it computes is small, and split over several it would be smaller.
         self._fabric = make_fabric(config.model_copy(update={"devices": 1, "nodes": 1}))
@@ -184,6 +188,7 @@ class _GridRun:
             for fold, (train, val) in data.folds.items()
         }
         self._settled = False
+        self._scales: dict[int, Standardise] = {}
         self._deadline = deadline
         self._alone: str | None = None
         if config.precision == "16-mixed":
@@ -194,13 +199,13 @@ class _GridRun:
         # Side by side: what reads the same batches.
         order = sorted(range(len(members)), key=lambda i: (members[i].fold, members[i].seed))
         first = self._model(members[order[0]])
-        if self._alone is None and (read := settled(first, self._clips, self._config.batch_size)):
-            self._clips, self._settled = read, True
+        if self._alone is None:
+            self._read_out_once(members, first)
         at_once = self._at_once(self._stacked(first), members[order[0]], memory)
         parts = [order[start : start + at_once] for start in range(0, len(order), at_once)]
         if len(parts) > 1:
             self._note(f"{len(members)} members are trained in {len(parts)} passes, {at_once} at once fit into memory")
-        self._progress.begin(f"training {len(members)} members", len(members) * self._config.epochs)
+        self._progress.begin(f"training {len(members)} members", len(members) * self._epochs)
         found: dict[int, MemberResult] = {}
         for part in parts:
             found |= zip(part, self._train([members[i] for i in part]), strict=True)
@@ -228,17 +233,24 @@ class _GridRun:
 
     def _together(self, members: Sequence[GridMember]) -> list[MemberResult]:
         models = [self._stacked(self._model(member)) for member in members]
-        cohort = Cohort(models, members, self._clips, self._folds, self._config, self._precision, self._deadline)
+        # What was read out once was standardised before.
+        scales = {} if self._settled else self._scales
+        cohort = Cohort(
+            models, members, self._clips, self._folds, self._config, self._precision, self._deadline, scales
+        )
         # What the members' noise is drawn from.
         seed_all(self._config.seed)
         epochs = 0
         with Interruption() as interruption:
             for going in cohort.fit():
                 epochs += 1
-                self._progress.advance(len(members), epoch=epochs, epochs=self._config.epochs, members=going)
+                self._progress.advance(len(members), epoch=epochs, epochs=self._epochs, members=going)
                 if interruption.asked:
-                    raise RunInterruptedError(f"stopped in the grid after {epochs} of {self._config.epochs} epochs")
-        self._progress.advance(len(members) * (self._config.epochs - epochs))
+                    raise RunInterruptedError(f"stopped in the grid after {epochs} of {self._epochs} epochs")
+        self._progress.advance(len(members) * (self._epochs - epochs))
+        for result in cohort.results:
+            if (scale := self._scales.get(result.member.fold)) and result.state:
+                result.state |= {f"standardise.{name}": t.cpu().clone() for name, t in scale.state_dict().items()}
         return cohort.results
 
     def _by_itself(self, member: GridMember) -> MemberResult:
@@ -256,19 +268,46 @@ class _GridRun:
                 raise
             failure = str(exc).splitlines()[0]
         state = {name: tensor.cpu().clone() for name, tensor in model.state_dict().items()}
-        self._progress.advance(self._config.epochs)
+        self._progress.advance(self._epochs)
         return MemberResult(member, trainer.state, state, judged, failure)
 
     def _model(self, member: GridMember) -> VideoModel:
         model = self._build(member)
         # Without its extractors: they made the features and have no part in this.
-        probe = VideoModel({}, model.fusion, model.readout, model.head).to(self._device)
+        probe = VideoModel({}, model.fusion, model.readout, model.head, standardise=model.standardise)
+        probe = probe.to(self._device)
         if not any(parameter.requires_grad for parameter in probe.parameters()):
             raise TrainingError("the model has no parameter to train: fusion, readout and head have none")
         return probe
 
+    def _read_out_once(self, members: Sequence[GridMember], first: VideoModel) -> None:
+        """Statistics of the streams by each fold's training clips; and readouts without parameters, once for all."""
+        numbers = sorted({member.fold for member in members})
+        if first.standardise.streams:
+            for fold in numbers:
+                train = Selected(self._data.clips, self._data.folds[fold][0])
+                fit_standardisation(first, train, lambda batch: batch.to(self._device).features or {})
+                self._scales[fold] = copy.deepcopy(first.standardise)
+        read: list[Batch] = []
+        for fold in numbers if self._scales else numbers[:1]:
+            if self._scales:
+                first.standardise.load_state_dict(self._scales[fold].state_dict())
+            if not (one := settled(first, self._clips, self._config.batch_size)):
+                return
+            read.append(one)
+        # A fold's clips follow those of the fold before, standardised in its own way.
+        clips = len(self._clips)
+        self._clips, self._settled = EncodedClips(read).whole, True
+        if self._scales:
+            self._folds = {
+                fold: tuple(rows + place * clips for rows in self._folds[fold])  # type: ignore[misc]
+                for place, fold in enumerate(numbers)
+            }
+
     def _stacked(self, model: VideoModel) -> VideoModel:
-        return from_readout(model, per_step=model.readout.output.per_step) if self._settled else model
+        if self._settled:
+            return from_readout(model, per_step=model.readout.output.per_step)
+        return VideoModel({}, model.fusion, model.readout, model.head)
 
     def _at_once(self, model: VideoModel, member: GridMember, memory: int | None) -> int:
         if self._alone is not None:

@@ -16,6 +16,7 @@ from vidcore.config.early import check_parts, check_run, check_trackers
 from vidcore.errors import RunError, VidcoreError
 from vidcore.model import VideoModel
 from vidcore.training.augmentation import augmentation_of
+from vidcore.training.budget import resolved_training, steps_in_words, training_notes
 from vidcore.training.callbacks import Callback
 from vidcore.training.choosing import check_grid
 from vidcore.training.contents import data_changes
@@ -85,7 +86,7 @@ def train(
     data = _by_first(processes, prepare)
     seed_all(config.train.seed)
     model = assemble(config, data.info, registry)
-    chosen = resolved(config, model)
+    chosen = resolved_training(resolved(config, model), model, data)
     augmentation_of(chosen, data, model)
     check_fitted(model, chosen)
     check_grid(chosen, model, data)
@@ -134,7 +135,9 @@ def resume(
     data, changed = _by_first(Processes(fabric), prepare)
     seed_all(config.train.seed)
     model = assemble(config, data.info, registry)
-    # A comparison prepares its runs by itself.
+    # A comparison prepares its runs by itself, and leaves open what depends on the model.
+    config = resolved_training(config, model, data)
+    run.write_config(config)
     check_fitted(model, config)
     check_grid(config, model, data)
     return _carry_out(run, config, data, model, registry, fabric, deadline, show, verbose, callbacks, changed)
@@ -226,9 +229,10 @@ def _carry_out(
     with told as progress, last_words(run, progress), deterministic(config.train.deterministic):
         if first and not changed and not run.environment.exists():
             write_json(run.environment, describe_environment(config, registry, fabric.device))
-        for line in header(model, config, _sizes(data), fabric):
+        for line in header(model, config, _sizes(data), steps_in_words(config, model, data), fabric):
             progress.note(line)
-        notes = [*augmentation_of(config, data, model).notes, *data.notes, *_skipped_note(data)]
+        notes = [*augmentation_of(config, data, model).notes, *training_notes(config, model, data)]
+        notes += [*data.notes, *_skipped_note(data)]
         for line in [*notes, *(f"changed: {line}" for line in changed or [])]:
             progress.note(line)
         session = Session(run, config, data, registry, progress, fabric, model, deadline, bool(changed), callbacks)

@@ -48,5 +48,5 @@ class MemberResult:
 
     @property
     def best_epoch(self) -> int | None:
-        """From 1: the epoch with the best validation score, among equals the one with the lowest loss."""
+        """From 1: the epoch with the lowest validation loss."""
         return self.training.best_epoch

@@ -62,11 +62,12 @@ def training_facts(trainer: Trainer) -> dict[str, Any]:
         "epochs": state.epoch,
         "updates": state.updates,
         "training_seconds": round(state.seconds, 1),
+        **({"solution": trainer.solution.facts()} if trainer.solution else {}),
     }
 
 
 def run_facts(session: Session, trainer: Trainer) -> dict[str, Any]:
-    """What ``results.json`` says besides scores; ``score`` is the one by which the best epoch was chosen."""
+    """What ``results.json`` says besides scores; ``score`` is the one that stands for the head in tables."""
     head = trainer.model.head
     return {
         "score": {"name": head.score, "lower_is_better": head.lower_is_better},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -69,6 +69,7 @@ class Session:
         """A trainer of this run; ``options`` as those of ``Trainer``."""
         shared: dict[str, Any] = {"fabric": self.fabric, "progress": self.progress, "deadline": self.deadline}
         own: dict[str, Any] = {"wreck": self.run.wreck, "splits": self.splits, "callbacks": self.callbacks}
+        own["name_of"] = lambda row: str(self.data.rows[row].video)
         return Trainer(self.config.train, **shared, **own, **options)
 
     def sources(self, splits: Splits, trainer: Trainer) -> dict[str, BatchSource]:
@@ -87,6 +88,11 @@ class Session:
         streams = () if is_sharded(self.fabric) else self.model.frozen
         shared = {stream: self.model.extractor(stream) for stream in streams}
         return assemble(self.config, self.data.told(splits), self.registry, built=shared)
+
+    @property
+    def units(self) -> list[Hashable]:
+        """Of every row of the data, what it must not be divided from: its group, or its video."""
+        return [row.video if row.group is None else row.group for row in self.data.rows]
 
     def balanced(self, source: BatchSource, rows: Sequence[int]) -> BatchSource:
         """The training clips ``source``, which are the rows ``rows``, drawn from several data sets as is asked for."""

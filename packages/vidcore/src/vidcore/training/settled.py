@@ -70,8 +70,7 @@ def _read(model: VideoModel, maps: Mapping[str, FeatureMap], rows: Tensor) -> Te
 
 
 def _of(model: VideoModel, maps: Mapping[str, FeatureMap]) -> Tensor:
-    read: Tensor = model.readout(model.fusion(maps))
-    return read
+    return model.read(maps)
 
 
 class _Only(nn.Module):

@@ -24,7 +24,9 @@ def train_one(session: Session) -> bool:
     if session.config.train.grid is not None:
         session, trainer = _chosen(session, sources)
     train = session.balanced(sources["train"], session.data.splits.train)
-    session.fit(trainer, TrainingData(train, sources.get("val")), session.run)
+    val = sources.get("val")
+    session.fit(trainer, TrainingData(train, val, session.units), session.run)
+    trainer.calibrate(val)
     write_results(session, trainer, sources)
     return not trainer.unfinished
 

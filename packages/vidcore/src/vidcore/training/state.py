@@ -43,17 +43,14 @@ class TrainingState:
         """Take back what ``as_dict`` gave."""
         return cls(**data)
 
-    def is_beaten_by(self, score: float | None, loss: float | None, lower_is_better: bool) -> bool:
-        """Whether these validation numbers beat the best ones: by the score, and by the loss where that is equal.
+    def is_beaten_by(self, loss: float | None) -> bool:
+        """Whether this validation loss beats the best one.
 
-        Without a score (no validation clips) every epoch beats the one before.
+        The loss decides, and not the score: an accuracy over a dozen clips has a dozen values, and chance picks
+        among them. Without a loss (no validation clips) every epoch beats the one before.
         """
-        best = self.best_score
-        if score is None or best is None or not math.isfinite(best):
-            return True
-        if score == best:
-            return loss is not None and self.best_loss is not None and loss < self.best_loss
-        return score < best if lower_is_better else score > best
+        best = self.best_loss
+        return loss is None or best is None or not math.isfinite(best) or loss < best
 
     def last_epoch_in_words(self, epochs: int) -> str:
         """One line about the epoch that ended last, of ``epochs``."""

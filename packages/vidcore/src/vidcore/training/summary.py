@@ -10,7 +10,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from vidcore.config import RunConfig
 from vidcore.model import VideoModel
 from vidcore.training.device import device_name
-from vidcore.training.fitting import is_fitted
 from vidcore.training.one_device import OneDevice
 from vidcore.weights import without_weights
 
@@ -56,8 +55,8 @@ def parameter_counts(model: VideoModel) -> dict[str, int]:
     }
 
 
-def header(model: VideoModel, config: RunConfig, splits: str, fabric: Launched) -> list[str]:
-    """The lines printed before training."""
+def header(model: VideoModel, config: RunConfig, splits: str, steps: str, fabric: Launched) -> list[str]:
+    """The lines printed before training; ``steps`` says how long it is."""
     lines = []
     for stream, facts in weights_facts(model).items():
         parameters = list(model.extractor(stream).parameters())
@@ -72,8 +71,7 @@ def header(model: VideoModel, config: RunConfig, splits: str, fabric: Launched) 
     balance = f", balanced by {data.balance}" if data.balance != "size" else ""
     lines.append(f"data       {' & '.join(sources)}: {splits}{balance}")
     lines.append(f"clips      {data.frames} frames, {data.sampling} sampling, {jitter}")
-    how = "fitted in one go" if is_fitted(model) else f"{train.epochs} epochs of batches of {train.batch_size}"
-    lines.append(f"training   {how}, seed {train.seed}, {device_name(fabric.device)}, {train.precision}"
+    lines.append(f"training   {steps}, seed {train.seed}, {device_name(fabric.device)}, {train.precision}"
                  f"{_processes(fabric)}")  # fmt: skip
     if fabric.world_size > 1 and has_batch_statistics(model):
         lines.append("BatchNorm is trained: each process normalises by its own clips, unlike one process")

@@ -30,7 +30,8 @@ class Combination:
     """A learning rate and a weight decay, over all their seeds and folds.
 
     mean, std   of the validation score of the best epochs; std over the members, ``None`` where there is one
-    loss        mean validation loss of those epochs
+    loss        mean validation loss of those epochs, by which combinations are compared
+    loss_error  its standard error over the members; ``None`` where there is one
     failed      members that did not come to their end: a combination with one is behind those without
     """
 
@@ -41,6 +42,7 @@ class Combination:
     mean: float
     std: float | None
     loss: float
+    loss_error: float | None
     best_epoch: float
 
 
@@ -57,8 +59,16 @@ class GridChoice:
 
     @property
     def best(self) -> Combination:
-        """The one with the best mean score; of equal ones, the one with the lowest loss."""
+        """The one with the lowest mean loss."""
         return self.combinations[0]
+
+    @property
+    def ties(self) -> int:
+        """How many others validate less than one standard error worse, so that chance may have chosen."""
+        best, *others = self.combinations
+        if best.loss_error is None:
+            return 0
+        return sum(not other.failed and other.loss < best.loss + best.loss_error for other in others)
 
     def rows(self) -> list[dict[str, float | int | None]]:
         """One row per combination, best first."""
@@ -78,7 +88,7 @@ class GridChoice:
 
 
 def choose(result: GridResult) -> GridChoice:
-    """Compare the combinations of learning rate and weight decay by their mean validation score.
+    """Compare the combinations of learning rate and weight decay by their mean validation loss.
 
     Raises:
         DataError: there are no validation clips to compare them by.
@@ -88,12 +98,9 @@ def choose(result: GridResult) -> GridChoice:
         together[member.member.lr, member.member.weight_decay].append(member)
     if all(member.validation is None for member in result.members if not member.failure):
         raise DataError("members of a grid are compared by their validation clips, and there are none")
-    sign = 1 if result.lower_is_better else -1
     combinations = [_combination(lr, decay, members) for (lr, decay), members in together.items()]
-    # A score that is no number is behind every other.
-    order = sorted(
-        combinations, key=lambda c: (c.failed > 0, math.isnan(c.mean), sign * c.mean, c.loss, c.lr, c.weight_decay)
-    )
+    # A loss that is no number is behind every other.
+    order = sorted(combinations, key=lambda c: (c.failed > 0, math.isnan(c.loss), c.loss, c.lr, c.weight_decay))
     return GridChoice(result.score, tuple(order))
 
 
@@ -126,5 +133,6 @@ def _combination(lr: float, decay: float, members: Sequence[MemberResult]) -> Co
         mean=statistics.fmean(scores) if scores else math.nan,
         std=statistics.stdev(scores) if len(scores) > 1 else None,
         loss=statistics.fmean(losses) if losses else math.nan,
+        loss_error=statistics.stdev(losses) / math.sqrt(len(losses)) if len(losses) > 1 else None,
         best_epoch=statistics.fmean(one.best_epoch or 0 for one in ended) if ended else math.nan,
     )

@@ -282,6 +282,7 @@ def _save_recipe(folder: Path, config: RunConfig, targets: TargetInfo, facts: Ma
             "format": _FORMAT,
             "vidcore": version("vidcore"),
             **{name: tree[name] for name in _MODEL_PARTS},
+            "standardise": config.train.standardise,
             "clips": {name: tree["data"][name] for name in ("frames", "sampling", "stride", "size")},
             "targets": asdict(targets),
             **facts,
@@ -330,7 +331,9 @@ def load(
     if facts.get("format") != _FORMAT:
         raise RunError(f"{path} has format {facts.get('format')!r}; this version reads {_FORMAT}: upgrade vidcore")
     parts = {name: facts[name] for name in _MODEL_PARTS if name in facts}
-    config = run_config({**parts, "data": facts["clips"]})
+    # Models of before features were standardised have no statistics.
+    standardise = {"standardise": facts.get("standardise", False)}
+    config = run_config({**parts, "data": facts["clips"], "train": standardise})
     targets = TargetInfo.from_dict(facts["targets"])
     try:
         model = assemble(config, targets, registry, with_weights=False)

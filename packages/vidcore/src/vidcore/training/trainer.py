@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
@@ -19,6 +19,8 @@ from vidcore.heads.base import LOSS
 from vidcore.model import VideoModel
 from vidcore.training.averaging import WeightAverage
 from vidcore.training.batches import Batch, BatchSource, Predictions, TrainingData
+from vidcore.training.budget import with_budget
+from vidcore.training.calibration import can_calibrate, divide_logits, temperature_of
 from vidcore.training.callbacks import Callback
 from vidcore.training.checkpoints import Checkpoints
 from vidcore.training.compiling import compile_parts
@@ -34,7 +36,9 @@ from vidcore.training.progress import Progress
 from vidcore.training.recomputing import recompute_blocks
 from vidcore.training.saving import Saving
 from vidcore.training.seeding import step_seed
+from vidcore.training.solving import Solution, read_rows, solve
 from vidcore.training.state import Row, TrainingState
+from vidcore.training.statistics import fit_standardisation
 from vidcore.training.stepping import NotFiniteError, Stepper
 from vidcore.training.tracking import Tracker
 
@@ -58,6 +62,7 @@ class Trainer:
         deadline: when to stop; by default the configuration's time budget from now.
         wreck: folder for the clips of a step whose loss is not finite; ``None``: they are not kept.
         splits: into how many parts micro-batches are cut from the start, where memory ran out before.
+        name_of: what an error calls the clip of a row.
 
     Raises:
         ConfigError: the device is not there or cannot do the precision.
@@ -78,11 +83,17 @@ class Trainer:
         deadline: Deadline | None = None,
         wreck: Path | None = None,
         splits: int = 1,
+        name_of: Callable[[int], str] = "row {}".format,
     ) -> None:
         self.config = config
         self.fabric = fabric or make_fabric(config)
         self.processes = Processes(self.fabric)
-        self.epochs = min(last_epoch or config.epochs, config.epochs)
+        self.epochs = 0
+        """Of the schedule that are trained; known once ``fit`` begins."""
+        self.solution: Solution | None = None
+        """What was found, with ``solver=exact``."""
+        self._last_epoch = last_epoch
+        self._name_of = name_of
         self.state = TrainingState(splits=splits)
         self.trackers = trackers
         self.unfinished = False
@@ -123,8 +134,15 @@ class Trainer:
         """
         if not self._prepared:
             self.prepare(model)
+        if resume is None:
+            self.model.eval()
+            fit_standardisation(self.model, data.train, self._maps, self._name_of)
         if is_fitted(self.model):
             return self._fit_at_once(data)
+        if self.config.solver == "exact":
+            return self._solve(data)
+        self.config = self._stepper.config = with_budget(self.config, len(data.train))
+        self.epochs = min(self._last_epoch or self.config.epochs, self.config.epochs)
         if self.config.gradient_checkpointing:
             recompute_blocks(self.model)
         steps = math.ceil(len(data.train) / self.config.batch_size)
@@ -141,7 +159,6 @@ class Trainer:
         if resume is not None:
             self.state = self._saving.restore(resume)
             self._stepper.splits = self.state.splits
-        self._lower_is_better = self.model.head.lower_is_better
         phase = f"training fold {self._fold}" if self._fold else "training"
         self._progress.begin(phase, self.epochs * steps, self.state.updates, self._later)
         with Interruption() as interruption, self.processes.watched(self._rescue):
@@ -169,12 +186,38 @@ class Trainer:
         score = judged.scores[self.model.head.score] if judged is not None else None
         if judged is not None:
             row |= {"val_loss": judged.loss} | {f"val_{name}": value for name, value in judged.scores.items()}
+        return self._close_at_once(row, score, judged.loss if judged is not None else None, started)
+
+    def _solve(self, data: TrainingData) -> TrainingState:
+        """Solve a linear head on the training and validation clips; in the first process, for all of them."""
+        started = time.monotonic()
+        self.model.eval()
+        sources = [source for source in (data.train, data.val) if source is not None]
+        self._progress.begin("solving", sum(map(len, sources)))
+        found: Solution | None = None
+        if self.processes.first:
+            rows = read_rows(
+                self.model, sources, self._maps, self.fabric.autocast, self._name_of, self._progress.advance
+            )
+            units = [data.units[row] for row in rows.rows] if data.units is not None else rows.rows
+            found = solve(self.model.head, rows, units, self.config.seed, lambda: self._deadline.over)
+        self.solution = found = self.processes.from_first(found)
+        if found is None:
+            raise TrainingError("the first process solved nothing")
+        found.apply(self.model.head)
+        row: Row = {"fold": self._fold, "epoch": 1, "updates": 0, "lr": None, "train_loss": found.train_loss}
+        if found.loss is not None:
+            row |= {"val_loss": found.loss} | {f"val_{name}": value for name, value in found.scores.items()}
+        score = found.scores.get(self.model.head.score)
+        return self._close_at_once(row, score, found.loss, started)
+
+    def _close_at_once(self, row: Row, score: float | None, loss: float | None, started: float) -> TrainingState:
+        """The state after a head that took no steps; there is one epoch, the best one."""
         self.epochs, seconds = 1, time.monotonic() - started
         row["seconds"] = round(seconds, 3)
         self.state = TrainingState(
-            epoch=1, best_epoch=1, best_score=score, best_loss=judged.loss if judged is not None else None,
-            seconds=seconds, history=[row],
-        )  # fmt: skip
+            epoch=1, best_epoch=1, best_score=score, best_loss=loss, seconds=seconds, history=[row]
+        )
         self._tell_epoch(row)
         return self.state
 
@@ -182,6 +225,23 @@ class Trainer:
     def remaining_seconds(self) -> float | None:
         """Time that the rest of the run will take at the pace so far; ``None`` before the first step."""
         return self._progress.eta_seconds
+
+    def calibrate(self, val: BatchSource | None, temperature: float | None = None) -> float:
+        """Divide the head's logits so that its probabilities hold on ``val``; by ``temperature`` where it is given.
+
+        Returns:
+            The temperature: 1 where nothing was done, because there are no clips, the head gives no probabilities,
+            or it was solved, which calibrates by itself.
+        """
+        head = self.model.head
+        sharded = is_sharded(self.fabric)
+        if not can_calibrate(head) or self.solution is not None or sharded or (val is None and temperature is None):
+            return 1.0
+        if temperature is None and val is not None:
+            judged = self.predict(val, "calibration")
+            temperature = temperature_of(judged.predictions, judged.targets, head.targets.kind)
+        divide_logits(head, temperature or 1.0)
+        return temperature or 1.0
 
     def stop(self) -> None:
         """End the training after the epoch that is running; the best epoch so far is what it leaves."""
@@ -275,7 +335,7 @@ class Trainer:
         state.step, state.loss_sum, state.loss_clips = 0, 0.0, 0
         row["seconds"] = round(seconds, 3)
         state.history.append(row)
-        if state.is_beaten_by(score, loss, self._lower_is_better):
+        if state.is_beaten_by(loss):
             state.best_score, state.best_loss, state.best_epoch, state.stale = score, loss, state.epoch, 0
             # Before the resumable checkpoint: one that names a best epoch always finds its weights.
             self._saving.save_best(state)
@@ -290,7 +350,8 @@ class Trainer:
                 tracker.epoch(self.state.history)
             for callback in self._callbacks:
                 callback.on_epoch(self, row)
-        self._progress.detail(self.state.last_epoch_in_words(self.epochs))
+        words = self.solution.in_words() if self.solution else self.state.last_epoch_in_words(self.epochs)
+        self._progress.detail(words)
 
     def _maps(self, batch: Batch) -> Mapping[str, FeatureMap]:
         """The streams' maps of a batch of clips or of features, on the device."""

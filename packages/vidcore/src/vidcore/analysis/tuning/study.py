@@ -13,11 +13,11 @@ from vidcore.analysis.tuning.headline import test_score
 from vidcore.analysis.tuning.page import key_in_words, write_page
 from vidcore.analysis.tuning.space import GRID_POINTS, grid_size, search_space, with_values
 from vidcore.analysis.tuning.trials import Ground, prepare_ground
-from vidcore.assemble import assemble
 from vidcore.catalog import Registry, installed
 from vidcore.config import RunConfig
 from vidcore.config.search import Choices, Space
 from vidcore.errors import ConfigError, RunError, TrainingError, VidcoreError
+from vidcore.heads.base import LOSS
 from vidcore.training import Callback, RunFolder, RunInterruptedError, open_run, resume, train
 from vidcore.training.files import read_json, write_json
 from vidcore.training.progress import Progress
@@ -38,8 +38,8 @@ class Kept:
     Attributes:
         trial: its number in the study.
         values: what was searched, by key.
-        search_score: validation score in the search.
-        score: validation score of the model trained on all training rows.
+        search_score: validation loss in the search.
+        score: validation loss of the model trained on all training rows.
         test: its score on the test rows, with ``value``, and ``interval95`` where there are enough of them; ``None``
             where the data has no test rows.
         run: its run folder.
@@ -59,11 +59,11 @@ class Tuning:
 
     Attributes:
         folder: the study's own folder.
-        metric: name of the validation score that was searched for.
+        metric: what was searched for on the validation rows: their loss.
         space: what was searched, in words.
         trials: every trial: number, state, score, values, error.
         importance: share of the score's variation that each key explains (fANOVA); empty where too few trials ended.
-        kept: the best settings trained on all training rows, the best first by validation score.
+        kept: the best settings trained on all training rows, the best first by validation loss.
     """
 
     folder: Path
@@ -121,7 +121,7 @@ def tune(
         search: spaces as ``train.lr=1e-5..1e-2:log``; by default what the parts' configurations declare.
         share: part of the training rows that trials see.
         top: how many settings are trained on all training rows.
-        prune: stop a trial whose validation score is below the median of the others at that epoch.
+        prune: stop a trial whose validation loss is above the median of the others at that epoch.
         said: hears one line per trial.
         registry: components; by default those installed.
 
@@ -141,9 +141,7 @@ def tune(
     out.mkdir(parents=True, exist_ok=True)
     with Progress() as progress:
         ground = prepare_ground(config, out, share, registry, progress)
-    head = assemble(config, ground.info, registry, with_weights=False).head
-    lower = head.metrics()[head.score].higher_is_better is False
-    study = _open_study(optuna, out, space, sampler, config, prune, lower)
+    study = _open_study(optuna, out, space, sampler, config, prune)
     wanted = min(trials, grid_size(space)) if sampler == "grid" else trials
     searcher = _Searcher(study, space, config, out, ground, registry, said)
     searcher.finish_stopped()
@@ -151,14 +149,14 @@ def tune(
         searcher.run_one(wanted)
     found = Tuning(
         out,
-        head.score,
+        LOSS,
         {key: str(values) for key, values in space.items()},
         searcher.rows(),
         _importance(optuna, study),
         searcher.keep(top),
     )
     write_json(out / "tuning.json", found.as_dict())
-    write_page(found.as_dict(), out / "tuning.html", higher=not lower)
+    write_page(found.as_dict(), out / "tuning.html", higher=False)
     return found
 
 
@@ -213,14 +211,14 @@ class _Searcher:
             self.said(f"trial {trial.number + 1}: failed: {str(exc).splitlines()[0]}")
             self._give_up_where_all_fail()
             return
-        score = run.read_results()["best_score"]
+        score = run.read_results()["best_loss"]
         if pruner.pruned:
             self.study.tell(trial, state=optuna.trial.TrialState.PRUNED)
         else:
             self.study.tell(trial, score)
         shown = ", ".join(f"{key_in_words(key)} {_short(value)}" for key, value in values.items())
-        state = " (stopped early: below the median)" if pruner.pruned else ""
-        self.said(f"trial {self.ended} of {wanted}: validation {score:.4f}{state}  {shown}")
+        state = " (stopped early: worse than the median)" if pruner.pruned else ""
+        self.said(f"trial {self.ended} of {wanted}: validation loss {score:.4f}{state}  {shown}")
         # What a search leaves of a trial is its scores; the weights of the kept settings are trained anew.
         shutil.rmtree(run.checkpoints, ignore_errors=True)
 
@@ -229,9 +227,8 @@ class _Searcher:
         import optuna
 
         done = self.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
-        higher = self.study.direction == optuna.study.StudyDirection.MAXIMIZE
         # Equal scores in the order of the trials; the same values are trained once.
-        ranked = sorted(done, key=lambda t: (-(t.value or 0) if higher else (t.value or 0), t.number))
+        ranked = sorted(done, key=lambda t: (t.value or 0, t.number))
         different = list({tuple(sorted(t.params.items())): t for t in reversed(ranked)}.values())[::-1]
         kept = []
         for trial in sorted(different, key=ranked.index)[:top]:
@@ -241,9 +238,9 @@ class _Searcher:
                 with_values(self.config, values), self.out / "top", f"trial-{trial.number:04}", self.ground.full
             )
             results = run.read_results()
-            score, test = float(results["best_score"]), test_score(results)
+            score, test = float(results["best_loss"]), test_score(results)
             kept.append(Kept(trial.number, values, float(trial.value or 0), score, test, run.root))
-        return sorted(kept, key=lambda one: -one.score if higher else one.score)
+        return sorted(kept, key=lambda one: one.score)
 
     def rows(self) -> list[dict[str, Any]]:
         """Every trial in plain data."""
@@ -251,7 +248,7 @@ class _Searcher:
             {
                 "trial": t.number,
                 "state": "stopped" if "stopped" in t.user_attrs else t.state.name.lower(),
-                "score": t.value if t.value is not None else (max(t.intermediate_values.values(), default=None)),
+                "score": t.value if t.value is not None else (min(t.intermediate_values.values(), default=None)),
                 "values": self._values(t),
                 "error": t.user_attrs.get("error"),
                 "epochs": len(t.intermediate_values),
@@ -304,10 +301,10 @@ class _Pruner(Callback):
 
     def on_epoch(self, trainer: Trainer, row: Mapping[str, Any]) -> None:
         """See ``Callback``."""
-        score = row.get(f"val_{trainer.model.head.score}")
-        if score is None:
+        loss = row.get("val_loss")
+        if loss is None:
             return
-        self._trial.report(float(score), int(row["epoch"]))
+        self._trial.report(float(loss), int(row["epoch"]))
         if self._trial.should_prune():
             self.pruned = True
             trainer.stop()
@@ -323,7 +320,7 @@ def _optuna() -> Any:
 
 
 def _open_study(
-    optuna: Any, out: Path, space: Mapping[str, Space], sampler: Sampler, config: RunConfig, prune: bool, lower: bool
+    optuna: Any, out: Path, space: Mapping[str, Space], sampler: Sampler, config: RunConfig, prune: bool
 ) -> Any:
     known = out / "space.json"
     stated = {"sampler": sampler, "space": {key: str(values) for key, values in space.items()}}
@@ -340,7 +337,7 @@ def _open_study(
         study_name="vidcore",
         sampler=chosen,
         pruner=pruner,
-        direction="minimize" if lower else "maximize",
+        direction="minimize",
         load_if_exists=True,
     )
     if sampler == "grid":
