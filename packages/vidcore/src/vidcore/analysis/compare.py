@@ -99,7 +99,7 @@ def compare(
             if folder.state(cell) == "new":
                 folder.write_record(cell)
         costs = Costs(folder, base, registry)
-        ordered = in_order(folder.read_cells(), lambda cell: cell_config(folder, base, cell), registry)
+        ordered = in_order(folder.read_cells(), lambda cell: cell_config(folder, base, cell, registry), registry)
         for line in weights_lines(folder, ordered, registry):
             told(line)
         try:
