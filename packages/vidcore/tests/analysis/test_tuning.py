@@ -77,10 +77,10 @@ def test_a_study_searches_keeps_and_goes_on(config, tmp_path, monkeypatch):
     assert len([state for state in states if state in ("complete", "pruned")]) == 4
     stopped, again = (next(t for t in found.trials if t["trial"] == n) for n in (2, 3))
     assert stopped["values"] == again["values"], "the values of the stopped trial are tried again"
-    assert found.metric == "accuracy"
+    assert found.metric == "loss"
     (kept,) = found.kept
     assert kept.run.name == f"trial-{kept.trial:04}"
-    assert kept.search_score == max(t["score"] for t in found.trials if t["state"] == "complete")
+    assert kept.search_score == min(t["score"] for t in found.trials if t["state"] == "complete")
     assert (out / "study.db").exists()
     test = open_run(kept.run).read_results()["test"]["scores"]["accuracy"]
     assert (kept.test["value"], kept.test["interval95"]) == (test["value"], test.get("interval95"))

@@ -36,8 +36,8 @@ def test_the_chosen_numbers_are_trained_and_give_what_the_grid_gave(grid_config)
     assert found["chosen"] == {"0": best}
     with run.grid.open() as file:
         members = list(csv.DictReader(file))
-    scores = {(float(row["lr"]), float(row["weight_decay"])): float(row["val_accuracy"]) for row in members}
-    assert scores[best["lr"], best["weight_decay"]] == max(scores.values())
+    losses = {(float(row["lr"]), float(row["weight_decay"])): float(row["val_loss"]) for row in members}
+    assert losses[best["lr"], best["weight_decay"]] == min(losses.values())
     results = run.read_results()
     # The same training alone: same epoch, score and loss, up to the rounding of sums.
     assert (results["best_epoch"], results["best_score"]) == (best["best_epoch"], best["val_accuracy"])
@@ -60,7 +60,7 @@ def test_each_fold_chooses_by_its_own_rows(grid_config, monkeypatch):
     assert seen.keys() == {0, 1, 2}
     with run.grid.open() as file:
         members = [row for row in csv.DictReader(file) if row["fold"] == "2"]
-    assert float(chosen["2"]["val_accuracy"]) == max(float(row["val_accuracy"]) for row in members)
+    assert float(chosen["2"]["val_loss"]) == min(float(row["val_loss"]) for row in members)
     assert chosen["2"]["members"] == 1
 
 

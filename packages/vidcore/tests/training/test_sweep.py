@@ -78,24 +78,37 @@ def _member(lr, fold, score, loss=1.0, failure=None):
     return MemberResult(GridMember(lr, 0.1, fold=fold), state, validation=said, failure=failure)
 
 
-def test_the_best_has_the_best_mean_score():
-    members = (_member(1.0, 0, 0.5), _member(1.0, 1, 0.9), _member(2.0, 0, 0.6), _member(2.0, 1, 0.6))
+def test_the_best_has_the_lowest_mean_loss_whatever_the_scores_say():
+    members = (
+        _member(1.0, 0, 0.5, 0.4), _member(1.0, 1, 0.9, 0.8), _member(2.0, 0, 0.9, 0.9), _member(2.0, 1, 0.9, 1.5)
+    )  # fmt: skip
     choice = choose(GridResult(members, "accuracy", lower_is_better=False))
     assert choice.best.lr == 1.0
     assert choice.best.mean == pytest.approx(0.7)
     assert choice.best.std == pytest.approx(math.sqrt(0.08))
+    assert choice.best.loss_error == pytest.approx(0.2)
+    assert choice.ties == 0
     assert choice.rows()[1] == {
-        "lr": 2.0, "weight_decay": 0.1, "members": 2, "failed": 0, "val_accuracy": 0.6, "val_accuracy_std": 0.0,
-        "val_loss": 1.0, "best_epoch": 3.0,
+        "lr": 2.0, "weight_decay": 0.1, "members": 2, "failed": 0, "val_accuracy": 0.9, "val_accuracy_std": 0.0,
+        "val_loss": 1.2, "best_epoch": 3.0,
     }  # fmt: skip
-    assert choose(GridResult(members, "error", lower_is_better=True)).best.lr == 2.0
 
 
-def test_equal_scores_are_decided_by_the_loss_and_failures_come_last():
+def test_what_chance_may_have_chosen_is_counted():
+    members = (
+        _member(1.0, 0, 0.5, 0.4),
+        _member(1.0, 1, 0.5, 0.8),
+        _member(2.0, 0, 0.5, 0.7),
+        _member(2.0, 1, 0.5, 0.7),
+    )
+    assert choose(GridResult(members, "accuracy", lower_is_better=False)).ties == 1
+
+
+def test_failures_and_losses_that_are_no_number_come_last():
     members = (
         _member(1.0, 0, 0.5, 0.4), _member(2.0, 0, 0.5, 0.3),
-        _member(3.0, 0, 0.9), _member(3.0, 1, 0.9, failure="a loss is not finite"),
-        _member(4.0, 0, math.nan),
+        _member(3.0, 0, 0.9, 0.1), _member(3.0, 1, 0.9, 0.1, failure="a loss is not finite"),
+        _member(4.0, 0, 0.9, math.nan),
     )  # fmt: skip
     choice = choose(GridResult(members, "accuracy", lower_is_better=False))
     assert [c.lr for c in choice.combinations] == [2.0, 1.0, 4.0, 3.0]

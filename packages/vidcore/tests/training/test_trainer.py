@@ -156,14 +156,13 @@ def test_a_checkpoint_of_another_model_is_refused(tiny_config, tmp_path):
         _train(other, TrainingData(Memory(), Memory()), tmp_path, resume=True)
 
 
-def test_the_best_is_by_score_then_by_loss():
+def test_the_best_is_by_loss_whatever_the_score_says():
     state = TrainingState(best_score=0.5, best_loss=1.0)
-    assert state.is_beaten_by(0.6, 2.0, lower_is_better=False)
-    assert not state.is_beaten_by(0.4, 0.5, lower_is_better=False)
-    assert state.is_beaten_by(0.4, 2.0, lower_is_better=True)
-    assert state.is_beaten_by(0.5, 0.9, lower_is_better=False)
-    assert not state.is_beaten_by(0.5, 1.0, lower_is_better=False)
-    assert state.is_beaten_by(None, None, lower_is_better=False)
+    assert state.is_beaten_by(0.9)
+    assert not state.is_beaten_by(1.0)
+    assert not state.is_beaten_by(1.1)
+    assert state.is_beaten_by(None)
+    assert TrainingState(best_loss=math.nan).is_beaten_by(5.0)
 
 
 def test_features_encoded_once_give_what_clips_give(tiny_config):
