@@ -44,8 +44,9 @@ class _Shard(click.ParamType):  # type: ignore[type-arg]  # generic since click 
 @layout_option
 @click.option("--out", type=click.Path(path_type=Path), help="The store.  [default: the one training uses]")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="Extractors and data of a run's config.yaml.")
-@click.option("--frames", type=click.IntRange(1), help="Frames a clip.  [default: the most an extractor eats, or 16]")
-@click.option("--sampling", type=click.Choice(["uniform", "dense", "strided"]), help="[default: uniform]")
+@click.option("--frames", type=click.IntRange(1), help="Frames a clip, the same for all extractors.")
+@click.option("--sampling", type=click.Choice(["published", "uniform", "dense", "strided"]),
+              help="[default: published, each extractor's own pace; uniform with --frames]")  # fmt: skip
 @click.option("--stride", type=click.IntRange(1), help="Frames between two frames of a clip; --sampling strided.")
 @click.option("--size", type=click.IntRange(16), help="Side in pixels for extractors that take any size.")
 @click.option("--keep", type=click.Choice(["map", "sequence", "pooled"]), default="map", show_default=True)
@@ -184,7 +185,7 @@ def _run(config: RunConfig, path: Path, listed: Path, options: dict[str, Any], *
     from vidcore.extract.interruption import interrupted_by_signals
     from vidcore.extract.memory import keep_freed_memory
     from vidcore.extract.rows import open_rows
-    from vidcore.extract.worker import build_extractors, frames_for
+    from vidcore.extract.worker import build_extractors
     from vidcore.store import FeatureStore
 
     store = FeatureStore.open(path, write=None)
@@ -197,7 +198,7 @@ def _run(config: RunConfig, path: Path, listed: Path, options: dict[str, Any], *
     live = build_extractors([(choice.name, choice.options) for choice in config.extractors], options["device"])
     if show:
         _print_weights(live)
-    sampling = Sampling(data.sampling, data.frames or frames_for(live), data.stride)
+    sampling = Sampling.asked(data, [extractor.clip for extractor in live.values()])
     with shown(f"{', '.join(live)} -> {path}", show=show) as told, interrupted_by_signals(path):
         return start(
             found.rows,
@@ -227,7 +228,7 @@ def _run_on_cluster(
     from vidcore.data.sampling import Sampling
     from vidcore.extract.cluster import extract_on_cluster
     from vidcore.extract.rows import open_rows
-    from vidcore.extract.worker import ExtractionJob, build_extractors, frames_for
+    from vidcore.extract.worker import ExtractionJob, build_extractors
 
     data = config.data
     extractors = tuple((choice.name, choice.options) for choice in config.extractors)
@@ -235,12 +236,12 @@ def _run_on_cluster(
     live = build_extractors(extractors, "cpu")
     if show:
         _print_weights(live)
-    frames = data.frames or frames_for(live)
+    formats = [extractor.clip for extractor in live.values()]
     same = ("keep", "dtype", "precision", "runtime", "batch_size", "workers", "decoder", "device")
     job = ExtractionJob(
         extractors,
         path.absolute(),
-        Sampling(data.sampling, frames, data.stride),
+        Sampling.asked(data, formats),
         size=data.size,
         timeout_seconds=options["timeout"],
         **{name: options[name] for name in same},

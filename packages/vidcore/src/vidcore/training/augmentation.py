@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from vidcore.config import RunConfig
 from vidcore.config.augment import AugmentConfig
+from vidcore.errors import DataError
+from vidcore.frames import Frames
 from vidcore.model import VideoModel
 from vidcore.training.batches import Batch, BatchSource
 from vidcore.training.preparation import PreparedData
@@ -114,11 +117,37 @@ class MixedClips:
         for batch in self._source.batches(plan, epoch):
             here = batch.to(self._device)
             generator = np.random.default_rng((self._seed, epoch, *batch.rows))
+            clips = {name: _alike(clip) for name, clip in (here.clips or {}).items()}
+            masks = [clip.mask for clip in clips.values()]
             mixed = mix_batch(
-                here.clips or {}, here.targets, generator, self._config, classes=self._classes, mask=here.mask
-            )
-            mask = here.mask if mixed.mask is None else mixed.mask
-            yield replace(here, clips=mixed.clips, targets=mixed.targets, mask=mask)
+                {name: clip.video for name, clip in clips.items()}, here.targets, generator, self._config,
+                classes=self._classes,
+            )  # fmt: skip
+            other = mixed.partner.to(masks[0].device)
+            # A frame is real where one of the two is.
+            found = {
+                name: clip._replace(video=mixed.clips[name], mask=clip.mask | clip.mask[other])
+                for name, clip in clips.items()
+            }
+            yield replace(here, clips=found, targets=mixed.targets)
+
+
+def _alike(clips: Tensor | Frames) -> Frames:
+    """Clips that can be mixed, all of one length.
+
+    Raises:
+        DataError: they are not.
+    """
+    if isinstance(clips, Tensor):
+        count, steps = clips.shape[:2]
+        times = torch.arange(steps, dtype=torch.float32, device=clips.device).expand(count, -1)
+        return Frames(clips, times, torch.ones_like(times, dtype=torch.bool), ((1, steps),) * count)
+    if len(set(clips.shapes)) > 1:
+        raise DataError(
+            "mixup and cutmix mix clips of one length, and these have several; draw one window of each: "
+            "data.jitter=true, or give all the same frames: data.sampling=uniform"
+        )
+    return clips
 
 
 def _size(config: RunConfig, model: VideoModel) -> tuple[int, int] | None:

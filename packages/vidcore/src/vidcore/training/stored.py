@@ -118,7 +118,7 @@ def store_features(
         rows: the data.
         used: the rows whose features are wanted.
         targets: one per row.
-        sampling: how clips are cut.
+        sampling: how clips are cut, for each stream by its own format.
         config: ``store``, ``runtime``, ``size`` and ``workers`` of the data.
         precision: of the run; features are computed in it.
         progress: hears how far it is.
@@ -132,8 +132,8 @@ def store_features(
     computed: Precision = "bfloat16" if precision == "bf16-mixed" else "float32"
     wanted, hashed = [rows[number] for number in used], ClipKeys()
     keys = {
-        name: dict(zip(used, hashed.of(wanted, sampling, key_size(extractor.clip, config.size)), strict=True))
-        for name, extractor in extractors.items()
+        name: dict(zip(used, hashed.of(wanted, sampling.of(e.clip), key_size(e.clip, config.size)), strict=True))
+        for name, e in extractors.items()
     }
 
     keep: Keep = "map" if model.fusion.spatial or model.readout.spatial else "sequence"
