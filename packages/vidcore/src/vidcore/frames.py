@@ -56,11 +56,13 @@ class Frames(NamedTuple):
 
     def clips(self, first: int, last: int) -> Frames:
         """The clips ``first`` to ``last`` (half-open); tensors share memory with these."""
-        return Frames(*(tensor[first:last] for tensor in self[:3]), self.shapes[first:last])
+        own = slice(first, last)
+        return Frames(self.video[own], self.times[own], self.mask[own], self.shapes[own])
 
     def to(self, device: torch.device) -> Frames:
         """The same on another device."""
-        return Frames(*(tensor.to(device, non_blocking=True) for tensor in self[:3]), self.shapes)
+        video, times, mask = (part.to(device, non_blocking=True) for part in (self.video, self.times, self.mask))
+        return Frames(video, times, mask, self.shapes)
 
     def alike(self) -> Iterator[tuple[list[int], Frames]]:
         """Clips with equal windows together, without padding: their numbers, and themselves."""
@@ -72,7 +74,8 @@ class Frames(NamedTuple):
             return
         for shape, numbers in groups.items():
             length = shape[0] * shape[1]
-            yield numbers, Frames(*(tensor[numbers, :length] for tensor in self[:3]), (shape,) * len(numbers))
+            video, times, mask = (part[numbers, :length] for part in (self.video, self.times, self.mask))
+            yield numbers, Frames(video, times, mask, (shape,) * len(numbers))
 
 
 def _padded(tensor: Tensor, length: int) -> Tensor:

@@ -82,7 +82,9 @@ class VideoModel(nn.Module):
                 names |= {f"{prefix}.{name}" for name, _ in module.named_buffers(recurse=False)}
         return frozenset(names)
 
-    def encode(self, videos: Tensor | Mapping[str, Tensor | Frames], mask: Tensor | None = None) -> dict[str, FeatureMap]:
+    def encode(
+        self, videos: Tensor | Mapping[str, Tensor | Frames], mask: Tensor | None = None
+    ) -> dict[str, FeatureMap]:
         """Each extractor's map of its own view of the video.
 
         Args:

@@ -158,7 +158,8 @@ class TestFailureFile:
 class TestViews:
     def test_extractors_of_one_geometry_share_a_view(self) -> None:
         small = ClipFormat(size=(16, 16), mean=(0.5,))
-        views = Views({"a": small, "b": ClipFormat(size=(16, 16), std=(2.0,)), "c": ClipFormat(size=(8, 8))}, dict.fromkeys("abc", RULE), None)
+        three = {"a": small, "b": ClipFormat(size=(16, 16), std=(2.0,)), "c": ClipFormat(size=(8, 8))}
+        views = Views(three, dict.fromkeys("abc", RULE), None)
         assert len(views.needed(["a", "b", "c"])) == 2
         # Same size, reached by another way.
         other = Views({"a": small, "d": ClipFormat(size=(16, 16), resize_to=(20, 24))}, dict.fromkeys("ad", RULE), None)

@@ -105,7 +105,7 @@ def evaluate(
         split: train, val or test; by default test for the run's own data, and everything for other data.
         head: of a model with several heads the one that ``data`` has targets for; by default all of them.
         clips: so many of each video, and the mean of their answers. Of a model that looks at whole videos (published
-            and uniform sampling), each takes other frames of the whole; else they are windows evenly placed in the video.
+            and uniform sampling), each takes other frames of the whole; else they are windows evenly placed in it.
         crops: so many of each clip, evenly placed along its longer side; 1: the centre.
         skip_bad: leave out videos that cannot be read instead of stopping.
         device: auto, cpu or cuda.

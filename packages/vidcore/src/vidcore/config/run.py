@@ -126,7 +126,7 @@ class DataConfig(_Section):
     stride: int = Field(1, ge=1)
     """Frames between two frames of a clip, for sampling=strided."""
     windows: int = Field(10, ge=1)
-    """With sampling=published: the most windows an extractor reads of one clip; those of longer ones are spread evenly."""
+    """With sampling=published: the most windows an extractor reads of one clip, spread evenly over longer ones."""
     size: int | None = Field(None, ge=16)
     """Side in pixels for extractors that take any size; by default the videos' own, which must then be one."""
     jitter: bool | None = None

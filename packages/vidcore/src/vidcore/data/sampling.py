@@ -13,22 +13,23 @@ For a video of ``N`` frames and a clip of ``n`` steps, with integer arithmetic t
                 ``s_j = floor(j (N - window) / (k - 1))``; one window is centred. (The test-time views of
                 Feichtenhofer et al., SlowFast, arXiv:1812.03982.)
 ``at_rate``     steps ``1 / fps`` seconds apart by the frames' own times; each takes the frame shown at that moment.
-``published``   each extractor's own pace: windows of ``n`` steps over ``n stride`` frames of ``fps`` frames a second, as
-                many as the video needs and at most ``windows``; see below. An extractor without a published pace gets
-                ``uniform``, 16 frames or the number it takes. :meth:`Sampling.of` turns it into an extractor's own rule.
+``published``   each extractor's own pace: windows of ``n`` steps over ``n stride`` frames of ``fps`` frames a second,
+                as many as the video needs and at most ``windows``; see below. An extractor without a published pace
+                gets ``uniform``, 16 frames or the number it takes. :meth:`Sampling.of` gives an extractor's own rule.
 
-**Published pace.** With ``F`` frames a second in the video, a window lasts ``W = n stride F / fps`` of its frames and step
-``i`` of a window that begins at ``b`` is frame ``floor(b + p_i)``, where ``p_i`` is
+**Published pace.** With ``F`` frames a second in the video, a window lasts ``W = n stride F / fps`` of its frames, and
+step ``i`` of a window that begins at ``b`` is frame ``floor(b + p_i)``, where ``p_i`` is
 
     ``stride``   ``i stride F / fps``: every stride-th frame (I3D, VideoMAE, ViViT, torchvision)
     ``last``     ``linspace(0, W - 1, n)``: PySlowFast (slowfast/datasets/decoder.py) and PyTorchVideo
     ``end``      ``linspace(0, W, n)`` clipped to ``W - 1``: V-JEPA 2 (src/datasets/video_dataset.py)
 
 Of a video with a variable rate the same is done in seconds, by the frames' own times. The number of windows is
-``ceil(N / W - 1/8)``: less than an eighth of a window left over is not worth another one. One window is centred; several
-are placed evenly from the start to the end, as PySlowFast places its test clips. With a generator, as in training, there
-is one window at a random place. Of a video shorter than a window, an extractor that takes any number of frames gets
-those there are; one that takes a fixed number, and training, hold the last frame (as PySlowFast, VideoMAE and V-JEPA 2).
+``ceil(N / W - 1/8)``: less than an eighth of a window left over is not worth another one. One window is centred;
+several are placed evenly from the start to the end, as PySlowFast places its test clips. With a generator, as in
+training, there is one window at a random place. Of a video shorter than a window, an extractor that takes any number of
+frames gets those there are; one that takes a fixed number, and training, hold the last frame (as PySlowFast, VideoMAE
+and V-JEPA 2 do).
 
 **Short videos.** Where a step falls behind the last frame, ``hold`` repeats the last frame that a step did reach and
 ``loop`` starts again from the first step; either way the mask is False there. Uniform sampling of fewer than ``n``
@@ -190,8 +191,8 @@ class Sampling:
     must keep their defaults, so that none is silently ignored.
 
     ``Sampling("published")`` is a rule for all extractors; :meth:`of` gives each its own, with the numbers of its clip
-    format in ``frames``, ``stride``, ``fps``, ``spacing``, ``shortest``, ``multiple`` and ``offset``. All other rules are
-    the same for every extractor.
+    format in ``frames``, ``stride``, ``fps``, ``spacing``, ``shortest``, ``multiple`` and ``offset``. All other rules
+    are the same for every extractor.
     """
 
     kind: Kind = "uniform"
@@ -307,9 +308,7 @@ class Sampling:
             return f"{self.frames} frames at {self.fps:g} a second"
         return f"{self.frames} frames, " + ("neighbouring" if self.stride == 1 else f"{self.stride} apart")
 
-    def _paced(
-        self, times: NDArray[np.float64], duration: float, generator: Generator | None
-    ) -> ClipIndices:
+    def _paced(self, times: NDArray[np.float64], duration: float, generator: Generator | None) -> ClipIndices:
         if self.shortest is None:
             raise ConfigError("published frames are an extractor's own: use sampling.of(extractor.clip)")
         _check(len(times), self.frames)
@@ -348,7 +347,8 @@ class Sampling:
         if self.spacing == "stride":
             return np.arange(length) * (self.stride * line.step)
         last = max(window - line.frame, 0.0)
-        return np.minimum(np.linspace(0.0, last if self.spacing == "last" else window, length), last)
+        even: NDArray[np.float64] = np.linspace(0.0, last if self.spacing == "last" else window, length)
+        return np.minimum(even, last)
 
 
 # Positions are sums of products: half a microsecond of time, a thousandth of a frame.

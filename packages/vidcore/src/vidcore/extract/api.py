@@ -136,7 +136,11 @@ def replicas(
     lanes = lanes_on(one_device(extractors))
     first = {
         name: accelerate(
-            extractor, runtime, frames=sampling.of(extractor.clip).frames, size=size, batch=batch_size or 1,
+            extractor,
+            runtime,
+            frames=sampling.of(extractor.clip).frames,
+            size=size,
+            batch=batch_size or 1,
             threads=lanes.threads,
         )
         for name, extractor in extractors.items()

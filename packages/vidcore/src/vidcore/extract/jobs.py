@@ -29,9 +29,7 @@ class ClipJob:
         on_decoded: Hears when the views are there, or the clip has failed.
     """
 
-    def __init__(
-        self, todo: Todo, views: Views, meter: Meter, on_decoded: Callable[[ClipJob], None]
-    ) -> None:
+    def __init__(self, todo: Todo, views: Views, meter: Meter, on_decoded: Callable[[ClipJob], None]) -> None:
         self.todo = todo
         self.failure: tuple[str, str] | None = None
         self.waiting_for = len(todo.keys)

@@ -154,7 +154,7 @@ class Lanes:
     def _encode(self, extractor: Extractor, name: str, jobs: list[ClipJob]) -> list[dict[str, Record] | BadFeatures]:
         views = [job.view(name) for job in jobs]
         video = self._batch([view.video[0] for view in views])
-        mask, times = (torch.cat([view[part] for view in views]) for part in (2, 1))
+        mask, times = torch.cat([view.mask for view in views]), torch.cat([view.times for view in views])
         with self._autocast(), self._convolutions(extractor):
             maps = extractor.features(video, mask, times, views[0].shapes[0][0])
         return make_records(maps, len(jobs), self._keep, self._dtype)

@@ -25,9 +25,7 @@ class Views:
         size: Side in pixels to which frames are brought for formats of any size; ``None``: they stay.
     """
 
-    def __init__(
-        self, formats: Mapping[str, ClipFormat], samplings: Mapping[str, Sampling], size: int | None
-    ) -> None:
+    def __init__(self, formats: Mapping[str, ClipFormat], samplings: Mapping[str, Sampling], size: int | None) -> None:
         self._size = size
         self.samplings = dict(samplings)
         self.of: dict[str, Look] = {name: (form.geometry, samplings[name]) for name, form in formats.items()}
@@ -61,34 +59,33 @@ class ViewBuilder:
         self._needed = needed
         # Of each geometry the frames that some sampling takes, in order.
         self._wanted: dict[Geometry, list[int]] = {}
-        for geometry, sampling in needed:
-            taken = set(self._wanted.get(geometry, [])) | set(places[sampling])
-            self._wanted[geometry] = sorted(taken)
+        for shape, sampling in needed:
+            self._wanted[shape] = sorted(set(self._wanted.get(shape, [])) | set(places[sampling]))
         self._filled = dict.fromkeys(self._wanted, 0)
         self._out: dict[Geometry, Tensor] = {}
 
     def put(self, frames: Tensor) -> None:
         """Fit and copy the next frames (n, 3, H, W)."""
         stop = self._held + len(frames)
-        for geometry, wanted in self._wanted.items():
-            first = self._filled[geometry]
+        for shape, wanted in self._wanted.items():
+            first = self._filled[shape]
             last = bisect.bisect_left(wanted, stop)
             if first == last:
                 continue
             own = [place - self._held for place in wanted[first:last]]
-            fitted = self._views.fit(frames if len(own) == len(frames) else frames[own], geometry)
-            if geometry not in self._out:
-                self._out[geometry] = torch.empty((len(wanted), *fitted.shape[1:]), dtype=torch.uint8)
-            self._out[geometry][first:last] = fitted
-            self._filled[geometry] = last
+            fitted = self._views.fit(frames if len(own) == len(frames) else frames[own], shape)
+            if shape not in self._out:
+                self._out[shape] = torch.empty((len(wanted), *fitted.shape[1:]), dtype=torch.uint8)
+            self._out[shape][first:last] = fitted
+            self._filled[shape] = last
         self._held = stop
 
     def finish(self) -> dict[Look, Tensor]:
         """The views, uint8 (T, 3, h, w) each."""
         found = {}
-        for geometry, sampling in self._needed:
-            wanted = self._wanted[geometry]
+        for shape, sampling in self._needed:
+            wanted = self._wanted[shape]
             index = [bisect.bisect_left(wanted, place) for place in self._places[sampling]]
-            whole = self._out[geometry]
-            found[geometry, sampling] = whole if index == list(range(len(wanted))) else whole[index]
+            whole = self._out[shape]
+            found[shape, sampling] = whole if index == list(range(len(wanted))) else whole[index]
         return found

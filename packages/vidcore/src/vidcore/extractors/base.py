@@ -255,7 +255,7 @@ def in_order(parts: list[FeatureMap]) -> FeatureMap:
     """One map of all steps of several, sorted by time in each row."""
     data = torch.cat([part.data for part in parts], 2)
     batch, dim, steps, rows, columns = data.shape
-    times, order = torch.cat([part.times.expand(batch, -1) for part in parts], 1).sort(1, stable=True)
+    times, order = torch.cat([part.times.expand(batch, -1) for part in parts], 1).sort(dim=1, stable=True)
     data = data.gather(2, order[:, None, :, None, None].expand(batch, dim, steps, rows, columns))
     if all(part.mask is None for part in parts):
         return FeatureMap(data, times)

@@ -117,37 +117,36 @@ class MixedClips:
         for batch in self._source.batches(plan, epoch):
             here = batch.to(self._device)
             generator = np.random.default_rng((self._seed, epoch, *batch.rows))
-            clips = {name: _alike(clip) for name, clip in (here.clips or {}).items()}
-            masks = [clip.mask for clip in clips.values()]
+            clips = here.clips or {}
+            videos = {name: _video(clip) for name, clip in clips.items()}
             mixed = mix_batch(
-                {name: clip.video for name, clip in clips.items()}, here.targets, generator, self._config,
-                classes=self._classes,
-            )  # fmt: skip
-            other = mixed.partner.to(masks[0].device)
-            # A frame is real where one of the two is.
-            found = {
-                name: clip._replace(video=mixed.clips[name], mask=clip.mask | clip.mask[other])
-                for name, clip in clips.items()
-            }
-            yield replace(here, clips=found, targets=mixed.targets)
+                videos, here.targets, generator, self._config, classes=self._classes, mask=here.mask
+            )
+            found = {name: _mixed(clip, mixed.clips[name], mixed.partner) for name, clip in clips.items()}
+            yield replace(here, clips=found, targets=mixed.targets, mask=here.mask if mixed.mask is None else mixed.mask)
 
 
-def _alike(clips: Tensor | Frames) -> Frames:
-    """Clips that can be mixed, all of one length.
+def _video(clips: Tensor | Frames) -> Tensor:
+    """The pixels of clips that can be mixed.
 
     Raises:
-        DataError: they are not.
+        DataError: they have several lengths.
     """
     if isinstance(clips, Tensor):
-        count, steps = clips.shape[:2]
-        times = torch.arange(steps, dtype=torch.float32, device=clips.device).expand(count, -1)
-        return Frames(clips, times, torch.ones_like(times, dtype=torch.bool), ((1, steps),) * count)
+        return clips
     if len(set(clips.shapes)) > 1:
         raise DataError(
             "mixup and cutmix mix clips of one length, and these have several; draw one window of each: "
             "data.jitter=true, or give all the same frames: data.sampling=uniform"
         )
-    return clips
+    return clips.video
+
+
+def _mixed(clips: Tensor | Frames, video: Tensor, partner: Tensor) -> Tensor | Frames:
+    """The clips with other pixels; a frame is real where one of the two is."""
+    if isinstance(clips, Tensor):
+        return video
+    return clips._replace(video=video, mask=clips.mask | clips.mask[partner.to(clips.mask.device)])
 
 
 def _size(config: RunConfig, model: VideoModel) -> tuple[int, int] | None:

@@ -146,7 +146,7 @@ class ClipLoader:
                 raise answer
             seen, targets, rows = answer
             # Pinning makes lists of tuples.
-            clips = self._reader.named([Frames(*v[:3], tuple((k, n) for k, n in v[3])) for v in seen])
+            clips = self._reader.named([v._replace(shapes=tuple((k, n) for k, n in v.shapes)) for v in seen])
             yield Batch(targets, torch.ones(len(rows), 0, dtype=torch.bool), rows, clips)
 
 
