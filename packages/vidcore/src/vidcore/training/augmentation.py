@@ -119,11 +119,11 @@ class MixedClips:
             generator = np.random.default_rng((self._seed, epoch, *batch.rows))
             clips = here.clips or {}
             videos = {name: _video(clip) for name, clip in clips.items()}
-            mixed = mix_batch(
-                videos, here.targets, generator, self._config, classes=self._classes, mask=here.mask
-            )
+            mixed = mix_batch(videos, here.targets, generator, self._config, classes=self._classes, mask=here.mask)
             found = {name: _mixed(clip, mixed.clips[name], mixed.partner) for name, clip in clips.items()}
-            yield replace(here, clips=found, targets=mixed.targets, mask=here.mask if mixed.mask is None else mixed.mask)
+            yield replace(
+                here, clips=found, targets=mixed.targets, mask=here.mask if mixed.mask is None else mixed.mask
+            )
 
 
 def _video(clips: Tensor | Frames) -> Tensor:
