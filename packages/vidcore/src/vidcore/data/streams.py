@@ -12,9 +12,11 @@ from vidcore.catalog import ClipFormat
 from vidcore.frames import Frames
 from vidcore.preprocess import fit_frames
 
+from ._cut import plan_cut
 from ._rows import Row
 from .clips import read_cut
-from .sampling import Sampling
+from .frame_folder import open_video
+from .sampling import ClipIndices, Sampling
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,3 +91,20 @@ class StreamReader:
         if form.size is not None or self._size is None:
             return frames
         return fit_frames(frames, ClipFormat(size=(self._size, self._size)))
+
+
+def drawn_of(row: Row, samplings: Sequence[Sampling]) -> list[ClipIndices]:
+    """The frames that each sampling takes of a row, without decoding any.
+
+    Raises:
+        VideoError: the video cannot be read, or no frame lies in the segment.
+    """
+    with open_video(row.video, fps=row.fps) as reader:
+        return plan_cut(reader, samplings, row.start_seconds, row.end_seconds).clips
+
+
+def read_size(row: Row) -> tuple[int, int]:
+    """(height, width) of a row's frames."""
+    with open_video(row.video, fps=row.fps) as reader:
+        width, height = reader.size
+        return height, width
