@@ -153,13 +153,12 @@ def serve(options: argparse.Namespace) -> None:
     from vidcore.assemble import create
     from vidcore.data.manifest import read_source
     from vidcore.extract.memory import keep_freed_memory
-    from vidcore.extract.worker import frames_for
 
     rows = list(read_source(options.data / "actions" / "manifest.csv"))
     # Spread over both sets and all classes.
     rows = rows[:: max(1, len(rows) // options.clips)][: options.clips]
     extractors = {name: create(name) for name in options.models}
-    frames = options.frames or frames_for(extractors)
+    frames = options.frames or max(extractor.clip.frames or 16 for extractor in extractors.values())
     if options.how in ("engine", "memory", "clips", "one-by-one"):
         keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from vidcore.errors import ShapeError
 
@@ -17,7 +19,8 @@ class FeatureMap:
     """Features on a grid of time, rows and columns.
 
     data    (B, D, T', H', W')
-    times   (T',) or (B, T'): centre of each step, in frames of the video that went in
+    times   (T',) or (B, T'): centre of each step, in frames of the video, from the first one of the row's segment;
+            so they can be compared between streams that saw other frames of it. Of frames given by hand: 0, 1, 2, ...
     mask    (B, T') bool, True where a step shows real frames; ``None``: all do
 
     A pooled feature is a map with H' = W' = 1.
@@ -106,7 +109,7 @@ class FeatureMap:
 
         ``linear`` interpolates between the two neighbouring steps; ``previous`` takes the last step
         at or before each time, so that a causal map stays causal. Outside the range of the map
-        the first or last step is held. A resampled step is real where its nearest step is.
+        the first or last real step is held. A resampled step is real where its nearest step is.
         """
         asked = times.to(self.data.device, torch.float32)
         per_row = asked.dim() == 2 or self.times.dim() == 2 or self.mask is not None
@@ -117,17 +120,13 @@ class FeatureMap:
         right = torch.searchsorted(grid, asked, right=True).clamp(1, max(self.steps - 1, 1))
         left = (right - 1).clamp(max=self.steps - 1)
         right = right.clamp(max=self.steps - 1)
-        start, end = grid.gather(-1, left), grid.gather(-1, right)
-        weight = ((asked - start) / (end - start).clamp(min=1e-12)).clamp(0, 1)
-        if mode == "previous":
-            weight = (weight >= 1).to(weight.dtype)
-        weight = torch.where(right == left, torch.zeros_like(weight), weight)
         mask = None
         if self.mask is not None:
-            mask = self.mask.gather(1, torch.where(weight > 0.5, right, left))
-            real_left, real_right = self.mask.gather(1, left), self.mask.gather(1, right)
-            # Between a real step and padding there is nothing to interpolate: the real one is held.
-            weight = torch.where(real_left == real_right, weight, real_right.to(weight.dtype))
+            near = _weight(grid, asked, left, right, mode) > 0.5
+            mask = self.mask.gather(1, torch.where(near, right, left))
+            # Of padding there is nothing to interpolate.
+            left, right = (_real_at(self.mask, place) for place in (left, right))
+        weight = _weight(grid, asked, left, right, mode)
         data = torch.lerp(self._take(left), self._take(right), _over_steps(weight, self.data))
         return FeatureMap(data, times.to(self.data.device), mask)
 
@@ -138,9 +137,50 @@ class FeatureMap:
         return self.data.gather(2, index[:, None, :, None, None].expand(batch, dim, -1, rows, columns))
 
 
+def _weight(grid: Tensor, asked: Tensor, left: Tensor, right: Tensor, mode: str) -> Tensor:
+    """How much of ``right`` and how little of ``left`` each time takes, between 0 and 1."""
+    start, end = grid.gather(-1, left), grid.gather(-1, right)
+    weight = ((asked - start) / (end - start).clamp(min=1e-12)).clamp(0, 1)
+    if mode == "previous":
+        weight = (weight >= 1).to(weight.dtype)
+    return torch.where(right == left, torch.zeros_like(weight), weight)
+
+
+def _real_at(mask: Tensor, place: Tensor) -> Tensor:
+    """The last real step at or before each place (B, T); the first real one where there is none before."""
+    steps = torch.arange(mask.shape[1], device=mask.device).expand_as(mask)
+    last = torch.where(mask, steps, -torch.ones_like(steps)).cummax(1).values
+    first = torch.where(mask.any(1, keepdim=True), mask.to(torch.uint8).argmax(1, keepdim=True), place)
+    found = last.gather(1, place)
+    return torch.where(found < 0, first, found)
+
+
 def _over_steps(weight: Tensor, like: Tensor) -> Tensor:
     shape = (-1, 1, weight.shape[-1], 1, 1) if weight.dim() == 2 else (1, 1, -1, 1, 1)
     return weight.to(like.dtype).reshape(shape)
+
+
+def joined(maps: Sequence[FeatureMap]) -> FeatureMap:
+    """The clips of several maps as one; shorter ones are padded with steps that are not real, whose times continue."""
+    steps = max(fmap.steps for fmap in maps)
+    same_times = all(fmap.times is maps[0].times or torch.equal(fmap.times, maps[0].times) for fmap in maps)
+    if len(maps) == 1 or (same_times and maps[0].times.dim() == 1 and all(fmap.mask is None for fmap in maps)):
+        return FeatureMap(torch.cat([fmap.data for fmap in maps]), maps[0].times, maps[0].mask)
+    times = torch.cat([_prolonged(fmap, steps) for fmap in maps])
+    short = ((fmap.data, steps - fmap.steps) for fmap in maps)
+    data = torch.cat([F.pad(part, (0, 0, 0, 0, 0, lacking)) if lacking else part for part, lacking in short])
+    if all(fmap.mask is None and fmap.steps == steps for fmap in maps):
+        return FeatureMap(data, times)
+    masks = [torch.ones(len(m.data), m.steps, dtype=torch.bool, device=m.data.device) if m.mask is None else m.mask
+             for m in maps]  # fmt: skip
+    return FeatureMap(data, times, torch.cat([F.pad(mask, (0, steps - mask.shape[1])) for mask in masks]))
+
+
+def _prolonged(fmap: FeatureMap, steps: int) -> Tensor:
+    times = fmap.times.to(torch.float32).expand(len(fmap.data), -1)
+    pace = (times[:, -1:] - times[:, :1]) / max(fmap.steps - 1, 1) if fmap.steps > 1 else torch.ones_like(times)
+    beyond = torch.arange(1, steps - fmap.steps + 1, device=times.device)
+    return torch.cat([times, times[:, -1:] + pace * beyond], 1)
 
 
 def sinusoid(positions: Tensor, width: int) -> Tensor:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from vidcore.extractors.base import Extractor
-from vidcore.features import FeatureMap
+from vidcore.features import FeatureMap, joined
+from vidcore.frames import Frames
 from vidcore.fusion.base import Fusion
 from vidcore.heads.base import Head
 from vidcore.readouts.base import Readout
@@ -81,20 +82,24 @@ class VideoModel(nn.Module):
                 names |= {f"{prefix}.{name}" for name, _ in module.named_buffers(recurse=False)}
         return frozenset(names)
 
-    def encode(self, videos: Tensor | Mapping[str, Tensor], mask: Tensor | None = None) -> dict[str, FeatureMap]:
+    def encode(
+        self, videos: Tensor | Mapping[str, Tensor | Frames], mask: Tensor | None = None
+    ) -> dict[str, FeatureMap]:
         """Each extractor's map of its own view of the video.
 
         Args:
-            videos: uint8 (B, T, C, H, W), or one such tensor per stream where the streams were already
-                fitted to their sizes.
-            mask: (B, T) bool, False where a frame is padding.
+            videos: uint8 (B, T, C, H, W), or per stream such a tensor, or the ``Frames`` that it takes of each video.
+            mask: (B, T) bool, False where a frame of a tensor is padding; ``Frames`` have their own.
         """
         maps = {}
         for name in self.streams:
             extractor = self.extractor(name)
             video = videos if isinstance(videos, Tensor) else videos[name]
             with torch.no_grad() if name in self.frozen else nullcontext():
-                maps[name] = extractor.features(video, mask)[extractor.output_names[0]]
+                if isinstance(video, Tensor):
+                    maps[name] = extractor.features(video, mask)[extractor.output_names[0]]
+                else:
+                    maps[name] = _encoded(extractor, video)
         return maps
 
     def read(self, features: Mapping[str, FeatureMap]) -> Tensor:
@@ -107,9 +112,24 @@ class VideoModel(nn.Module):
         outputs: dict[str, Tensor] = self.head(self.read(features))
         return outputs
 
-    def forward(self, videos: Tensor | Mapping[str, Tensor], mask: Tensor | None = None) -> dict[str, Tensor]:
+    def forward(self, videos: Tensor | Mapping[str, Tensor | Frames], mask: Tensor | None = None) -> dict[str, Tensor]:
         """``decide(encode(videos, mask))``."""
         return self.decide(self.encode(videos, mask))
+
+
+def _encoded(extractor: Extractor, frames: Frames) -> FeatureMap:
+    """The map of clips that may differ in length; each is what it is alone, as in extraction."""
+    numbers: list[int] = []
+    parts = []
+    for own, alike in frames.alike():
+        numbers += own
+        maps = extractor.features(alike.video, alike.mask, alike.times, alike.shapes[0][0])
+        parts.append(maps[extractor.output_names[0]])
+    if len(parts) == 1:
+        return parts[0]
+    places = torch.tensor(numbers).argsort().to(parts[0].data.device)
+    whole = joined(parts)
+    return FeatureMap(whole.data[places], whole.times[places], None if whole.mask is None else whole.mask[places])
 
 
 def _module_name(stream: str) -> str:

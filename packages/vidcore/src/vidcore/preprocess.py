@@ -190,20 +190,10 @@ def plan_windows(frames: int, clip: ClipFormat, align: int = 1) -> list[Window]:
     (the temporal stride of the features), so that overlapping windows share their steps. The last
     window is moved back to end with the video rather than padded, up to ``align - 1`` held frames.
     """
-    length = _window_length(frames, clip)
+    length = clip.window_for(frames)
     if frames <= length:
         return [Window(0, length, frames)]
     hop = max((length - clip.overlap_frames) // align * align, align)
     last = -(-(frames - length) // align) * align
     starts = [*range(0, last, hop), last]
     return [Window(start, length, frames) for start in starts]
-
-
-def _window_length(frames: int, clip: ClipFormat) -> int:
-    if clip.frames is not None:
-        return clip.frames
-    wanted = min(max(frames, clip.min_frames), clip.max_frames)
-    multiple, offset = clip.frame_multiple, clip.frame_offset
-    steps = -(-(wanted - offset) // multiple)
-    length = steps * multiple + offset
-    return length if length <= clip.max_frames else length - multiple

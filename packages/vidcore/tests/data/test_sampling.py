@@ -173,7 +173,7 @@ def test_a_sampling_draws_clips_of_its_rule() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"kind": "unifrom"}, "unknown sampling 'unifrom'; use one of: uniform, dense"),
+        ({"kind": "unifrom"}, "unknown sampling 'unifrom'; use one of: published, uniform, dense"),
         ({"short": "mirror"}, "unknown rule for short videos 'mirror'; use one of: hold, loop"),
         ({"frames": 0}, "sampling.frames is 0; it must be at least 1"),
         ({"stride": 2}, "sampling 'uniform' has no stride"),

@@ -51,7 +51,8 @@ class Job:
 
     def __init__(self, path: Path | str, sampling: Sampling, done: Queue[Job], **segment: float) -> None:
         self.request = {
-            "path": str(path), "start": segment.get("start"), "end": segment.get("end"), "sampling": asdict(sampling)
+            "path": str(path), "start": segment.get("start"), "end": segment.get("end"),
+            "samplings": [asdict(sampling)],
         }  # fmt: skip
         self.header: dict[str, Any] = {}
         self.frames: list[Tensor] = []
@@ -97,8 +98,8 @@ def test_frames_are_those_of_the_reader(rows: list[Row]) -> None:
             done.get(timeout=30)
     for job, row in zip(jobs, rows, strict=True):
         clip = read_clip(row, sampling)
-        assert job.header["mask"] == clip.mask.tolist()
-        assert torch.equal(torch.cat(job.frames)[job.header["places"]], clip.frames)
+        assert job.header["clips"][0]["mask"] == clip.mask.tolist()
+        assert torch.equal(torch.cat(job.frames)[job.header["clips"][0]["places"]], clip.frames)
 
 
 def test_a_gpu_decodes_where_it_is_asked_to(tmp_path: Path, make_video: Any, faked_gpu: list[str]) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from vidcore.catalog import ClipFormat
 from vidcore.data.manifest import Row, write_manifest
+from vidcore.data.sampling import Sampling
 from vidcore.errors import ConfigError, ManifestError, StoreError
 from vidcore.extract import writing
 from vidcore.extract.batching import BatchQueue, BatchSizer, Gate
@@ -25,6 +26,8 @@ from vidcore.extract.worker import chosen_device
 from vidcore.extract.writing import ChunkLedger, StoreWriter
 from vidcore.features import FeatureMap
 from vidcore.preprocess import fit_frames
+
+RULE, OTHER = Sampling("uniform", 4), Sampling("uniform", 2)
 
 
 class TestBatchSizer:
@@ -155,22 +158,36 @@ class TestFailureFile:
 class TestViews:
     def test_extractors_of_one_geometry_share_a_view(self) -> None:
         small = ClipFormat(size=(16, 16), mean=(0.5,))
-        views = Views({"a": small, "b": ClipFormat(size=(16, 16), std=(2.0,)), "c": ClipFormat(size=(8, 8))}, None)
+        three = {"a": small, "b": ClipFormat(size=(16, 16), std=(2.0,)), "c": ClipFormat(size=(8, 8))}
+        views = Views(three, dict.fromkeys("abc", RULE), None)
         assert len(views.needed(["a", "b", "c"])) == 2
         # Same size, reached by another way.
-        other = Views({"a": small, "d": ClipFormat(size=(16, 16), resize_to=(20, 24))}, None)
+        other = Views({"a": small, "d": ClipFormat(size=(16, 16), resize_to=(20, 24))}, dict.fromkeys("ad", RULE), None)
         assert len(other.needed(["a", "d"])) == 2
 
     def test_frames_in_parts_are_the_frames_at_once(self) -> None:
         frames = torch.randint(0, 256, (7, 3, 40, 30), dtype=torch.uint8)
         form = ClipFormat(size=(16, 16))
-        views = Views({"a": form}, None)
+        views = Views({"a": form}, {"a": RULE}, None)
         places = [0, 1, 2, 3, 4, 5, 6, 6, 6]
-        builder = ViewBuilder(views, views.needed(["a"]), 7, places)
+        builder = ViewBuilder(views, views.needed(["a"]), {RULE: places})
         for part in frames.split([3, 1, 3]):
             builder.put(part)
         (view,) = builder.finish().values()
         assert torch.equal(view, fit_frames(frames, form)[places])
+
+    def test_extractors_of_other_pace_get_their_own_frames_of_one_pass(self) -> None:
+        frames = torch.randint(0, 256, (7, 3, 40, 30), dtype=torch.uint8)
+        small, large = ClipFormat(size=(16, 16)), ClipFormat(size=(24, 24))
+        rules = {"a": RULE, "b": OTHER, "c": OTHER}
+        views = Views({"a": small, "b": small, "c": large}, rules, None)
+        builder = ViewBuilder(views, views.needed("abc"), {RULE: [0, 2, 4, 6], OTHER: [1, 6, 6]})
+        for part in frames.split([2, 4, 1]):
+            builder.put(part)
+        found = builder.finish()
+        assert torch.equal(found[views.of["a"]], fit_frames(frames, small)[[0, 2, 4, 6]])
+        assert torch.equal(found[views.of["b"]], fit_frames(frames, small)[[1, 6, 6]])
+        assert torch.equal(found[views.of["c"]], fit_frames(frames, large)[[1, 6, 6]])
 
 
 class TestRecords:

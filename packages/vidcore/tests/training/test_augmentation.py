@@ -41,7 +41,7 @@ def _loader(rows, config, workers=0, **more):
 
 def _read(split, plan, epoch):
     batches = list(split.batches(plan, epoch))
-    return torch.cat([batch.clips["a"] for batch in batches]), torch.cat([batch.targets for batch in batches])
+    return torch.cat([batch.clips["a"].video for batch in batches]), torch.cat([batch.targets for batch in batches])
 
 
 def test_augmented_clips_do_not_depend_on_workers_or_order(brightness):

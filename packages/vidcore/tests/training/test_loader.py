@@ -22,10 +22,10 @@ def test_random_clips_do_not_depend_on_workers_or_order(brightness):
     rows = read_source(brightness).rows[:8]
     here = ClipSplit(_loader(rows), range(8), jitter=True)
     there = ClipSplit(_loader(rows, workers=2), range(8), jitter=True)
-    forth = torch.cat([batch.clips["a"] for batch in here.batches([[0, 1, 2], [3, 4, 5, 6, 7]], 4)])
-    back = torch.cat([batch.clips["a"] for batch in there.batches([[7, 6], [5, 4], [3, 2], [1, 0]], 4)])
+    forth = torch.cat([batch.clips["a"].video for batch in here.batches([[0, 1, 2], [3, 4, 5, 6, 7]], 4)])
+    back = torch.cat([batch.clips["a"].video for batch in there.batches([[7, 6], [5, 4], [3, 2], [1, 0]], 4)])
     assert torch.equal(forth, back.flip(0))
-    other = torch.cat([batch.clips["a"] for batch in here.batches(in_order(here, 8), 5)])
+    other = torch.cat([batch.clips["a"].video for batch in here.batches(in_order(here, 8), 5)])
     assert not torch.equal(forth, other)
 
 
@@ -33,10 +33,10 @@ def test_without_jitter_every_epoch_sees_the_centre_clip(brightness):
     rows = read_source(brightness).rows[:2]
     split = ClipSplit(_loader(rows), [1])
     (batch,) = split.batches([[0]], 3)
-    assert torch.equal(batch.clips["a"][0], read_clip(rows[1], Sampling(frames=3)).frames)
+    assert torch.equal(batch.clips["a"].video[0], read_clip(rows[1], Sampling(frames=3)).frames)
     assert batch.rows == (1,)
     assert batch.targets.tolist() == [1]
-    assert batch.mask.all()
+    assert batch.clips["a"].mask.all()
 
 
 def test_reading_leaves_the_generator_of_dropout_alone(brightness):
@@ -51,13 +51,13 @@ def test_streams_that_look_alike_share_their_frames(brightness):
     streams = {"a": SMALL, "b": ClipFormat(size=(16, 16), mean=(0.5,), std=(0.5,)), "c": ClipFormat(size=(8, 8))}
     (batch,) = ClipSplit(_loader(read_source(brightness).rows[:2], streams=streams), [0]).batches([[0]], 0)
     assert batch.clips["a"] is batch.clips["b"]
-    assert batch.clips["c"].shape == (1, 3, 3, 8, 8)
-    assert all(clip.dtype == torch.uint8 for clip in batch.clips.values())
+    assert batch.clips["c"].video.shape == (1, 3, 3, 8, 8)
+    assert all(clip.video.dtype == torch.uint8 for clip in batch.clips.values())
 
 
 def test_a_short_video_is_masked(brightness):
     (batch,) = ClipSplit(_loader(read_source(brightness).rows[:1], frames=9), [0]).batches([[0]], 0)
-    assert batch.mask[0].tolist() == [True] * 6 + [False] * 3
+    assert batch.clips["a"].mask[0].tolist() == [True] * 6 + [False] * 3
 
 
 def test_clips_and_crops_of_a_video_are_neighbours_in_the_batch(brightness):
@@ -68,10 +68,10 @@ def test_clips_and_crops_of_a_video_are_neighbours_in_the_batch(brightness):
     video = read_clip(rows[1], Sampling("dense", 6)).frames
     # Of six frames, clip j of 2 takes (i + (2 j + 1) / 4) 3.
     expected = [video[at][..., x : x + 8] for at in ([0, 3], [2, 5]) for x in (0, 4, 8)]
-    assert torch.equal(batch.clips["a"][6:], torch.stack(expected))
+    assert torch.equal(batch.clips["a"].video[6:], torch.stack(expected))
     assert batch.rows == (0,) * 6 + (1,) * 6
     assert batch.targets.tolist() == [7] * 6 + [8] * 6
-    assert batch.mask.shape == (12, 2)
+    assert batch.clips["a"].mask.shape == (12, 2)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -93,4 +93,4 @@ def test_videos_of_different_sizes_need_one_size(tmp_path, video_writer, workers
         list(ClipSplit(_loader(rows, workers, streams={"a": ClipFormat()}), range(2)).batches([[0, 1]], 0))
     loader = _loader(rows, workers, streams={"a": ClipFormat()}, size=24)
     (batch,) = ClipSplit(loader, range(2)).batches([[0, 1]], 0)
-    assert batch.clips["a"].shape == (2, 3, 3, 24, 24)
+    assert batch.clips["a"].video.shape == (2, 3, 3, 24, 24)

@@ -41,6 +41,7 @@ def _resnet_clip(v: Variant) -> ClipFormat:
         frames=v.frames,
         stride_frames=v.stride_frames,
         fps=v.fps,
+        spacing="last",
         size=(v.size, v.size),
         resize_short=v.resize_short,
         antialias=False,

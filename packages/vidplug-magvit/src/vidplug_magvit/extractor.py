@@ -109,9 +109,9 @@ class MagvitExtractor(Extractor):
         times = self._times(found["mid"])
         return {name: FeatureMap(found[name], times) for name in self.output_names}
 
-    def features(self, video: Tensor, mask: Tensor | None = None) -> dict[str, FeatureMap]:
-        """Maps of a video of any length and size, on the grid of steps 0, 2.5, 6.5, 10.5, ...; see ``Extractor``."""
-        return {name: _on_grid(fmap, self._stride) for name, fmap in super().features(video, mask).items()}
+    def clip_features(self, video: Tensor) -> dict[str, FeatureMap]:
+        """Maps on the grid of steps 0, 2.5, 6.5, 10.5, ...; see ``Extractor``."""
+        return {name: _on_grid(fmap, self._stride) for name, fmap in super().clip_features(video).items()}
 
     @torch.no_grad()
     def encode(self, video: Tensor) -> Tensor:
@@ -170,5 +170,4 @@ class MagvitExtractor(Extractor):
 def _on_grid(fmap: FeatureMap, stride: int) -> FeatureMap:
     """Without the first steps of later windows, which begin at a multiple of the stride: no centre lies there."""
     kept = (fmap.times == 0) | (fmap.times % stride != 0)
-    mask = None if fmap.mask is None else fmap.mask[:, kept]
-    return FeatureMap(fmap.data[:, :, kept], fmap.times[kept], mask)
+    return FeatureMap(fmap.data[:, :, kept], fmap.times[kept])

@@ -29,6 +29,7 @@ def _spec(name: str, v: Variant) -> ExtractorSpec:
         outputs={"mid": FeatureInfo(a.mid_channels, stride), "latents": FeatureInfo(a.z_channels, stride)},
         # Trained on 17 consecutive frames, their short side resized to 128 pixels, in [-1, 1].
         clip=ClipFormat(
+            stride_frames=1,
             size=(128, 128),
             # The authors resize by OpenCV's bilinear interpolation, which does not antialias.
             antialias=False,

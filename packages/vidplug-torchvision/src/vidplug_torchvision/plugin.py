@@ -15,12 +15,20 @@ _CLASSES = {"resnet": "ResNetExtractor", "s3d": "S3dExtractor", "mvit": "MvitExt
 # The published transform turns antialiasing off for all video models.
 _CLIPS: dict[Family, ClipFormat] = {
     "resnet": ClipFormat(
-        size=(112, 112), resize_to=(128, 171), antialias=False, fps=15, max_frames=16, overlap_frames=8, **_KINETICS
+        stride_frames=1,
+        fps=15,
+        size=(112, 112),
+        resize_to=(128, 171),
+        antialias=False,
+        max_frames=16,
+        overlap_frames=8,
+        **_KINETICS,
     ),
     "s3d": ClipFormat(
         size=(224, 224),
         resize_to=(256, 256),
         antialias=False,
+        stride_frames=1,
         fps=15,
         min_frames=16,
         max_frames=128,
@@ -30,10 +38,11 @@ _CLIPS: dict[Family, ClipFormat] = {
     ),
     "mvit": ClipFormat(
         frames=16,
+        stride_frames=1,
+        fps=7.5,
         size=(224, 224),
         resize_short=256,
         antialias=False,
-        fps=7.5,
         overlap_frames=4,
         mean=(0.45,) * 3,
         std=(0.225,) * 3,
@@ -42,6 +51,7 @@ _CLIPS: dict[Family, ClipFormat] = {
         size=(224, 224),
         resize_short=256,
         antialias=False,
+        stride_frames=1,
         fps=15,
         min_frames=2,
         max_frames=32,

@@ -24,15 +24,7 @@ def _spec(name: str, v: Variant) -> ExtractorSpec:
         reference="arXiv:2203.12602",
         licence="Apache-2.0",
         outputs={n: pooled if n == "pooled" else grid for n in v.outputs},
-        clip=ClipFormat(
-            frames=16,
-            stride_frames=4,
-            size=(v.size, v.size),
-            crop_rounding="down",
-            mean=(0.485, 0.456, 0.406),
-            std=(0.229, 0.224, 0.225),
-            overlap_frames=4,
-        ),
+        clip=_clip(v),
         numerics_revision=2,
         parameters=v.parameters,
         weights=tuple(
@@ -43,10 +35,27 @@ def _spec(name: str, v: Variant) -> ExtractorSpec:
                 trained_on=w.trained_on,
                 score=w.score,
                 classes=w.classes,
+                clip=_clip(v, paced=False) if w.tag.startswith("ssv2") else None,
             )
             for w in v.weights
         ),
         # The authors' test averages the softmaxes of all views.
         classifier=ClassifierInfo(averages="probabilities"),
         default=name == "videomae/base",
+    )
+
+
+def _clip(v: Variant, *, paced: bool = True) -> ClipFormat:
+    # Kinetics: 16 frames, every 4th one (kinetics.py of the authors' repository). Their loader counts the video's own
+    # frames; that these are 30 a second is said here, so that videos of other rates are seen at the same pace.
+    # Something-Something: 16 frames spread over the whole video (ssv2.py; arXiv:2203.12602).
+    pace = {"stride_frames": 4, "fps": 30.0} if paced else {}
+    return ClipFormat(
+        frames=16,
+        size=(v.size, v.size),
+        crop_rounding="down",
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+        overlap_frames=4,
+        **pace,
     )

@@ -31,7 +31,9 @@ def _joint(name: str, v: JointVariant) -> ExtractorSpec:
         # to [-3, 1]; the other repository, google/vivit-b-16x2, does as the authors do.
         clip=ClipFormat(
             frames=v.frames,
+            # "Kinetics videos has 250 frames" of ten seconds (the same file): 25 a second.
             stride_frames=2,
+            fps=25.0,
             size=(v.size, v.size),
             resize_short=round(v.size * 256 / 224),
             crop_rounding="down",

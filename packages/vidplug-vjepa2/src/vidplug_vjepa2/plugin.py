@@ -35,7 +35,9 @@ def _clip(size: int, *, original: bool = False) -> ClipFormat:
     # a shorter clip is read as it is rather than padded. The hub's video processor antialiases and rounds odd margins
     # down; the authors resize by OpenCV's bilinear interpolation and round to even.
     return ClipFormat(
+        stride_frames=1,
         fps=4.0,
+        spacing="end",
         min_frames=2,
         max_frames=64,
         frame_multiple=2,

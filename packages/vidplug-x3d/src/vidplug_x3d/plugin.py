@@ -32,6 +32,7 @@ def _spec(name: str, v: Variant) -> ExtractorSpec:
             frames=v.frames,
             stride_frames=v.stride_frames,
             fps=30.0,
+            spacing="last",
             size=(v.size, v.size),
             resize_short=v.size,
             antialias=False,

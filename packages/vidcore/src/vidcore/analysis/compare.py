@@ -41,7 +41,7 @@ def compare(
     told: Callable[[str], None] = lambda line: None,
     show: bool = False,
 ) -> Comparison:
-    """Train every composition on the same frames, folds, seed and budget, and say which is best.
+    """Train every composition on the same segments, folds, seed and budget, and say which is best.
 
     Every row is an ordinary run folder below ``out/cells``. What is done is skipped, what was stopped goes on, what
     failed is tried again; more names add rows to those that are there. Without any name, what is left undone is done.
@@ -124,4 +124,10 @@ def summarise(folder: ComparisonFolder, base: Base, costs: Costs) -> Comparison:
         else:
             failed.append(Failed(cell, label, folder.error(cell) or "not done yet"))
     found = ranked(rows)
-    return Comparison(folder.root, base, found, tuple(failed), (*costs.notes, *notes_of(folder, found)))
+    return Comparison(
+        folder.root,
+        base,
+        found,
+        tuple(failed),
+        (*costs.notes, *costs.seen([row.cell for row in found]), *notes_of(folder, found)),
+    )

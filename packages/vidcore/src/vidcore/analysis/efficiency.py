@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vidcore.analysis._operations import count_flops
 from vidcore.analysis._resident import PeakMemory
+from vidcore.data.sampling import Sampling
 from vidcore.errors import ConfigError
 from vidcore.extractors.base import Extractor
 from vidcore.features import FeatureMap
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 Precision = Literal["float32", "bfloat16", "int8"]
 
-DEFAULT_FRAMES = 16
-"""Of the video, for extractors that take any number of frames."""
 _ANY_SIZE, _RAW_SIZE = (224, 224), (256, 340)
 _WARM_UP, _FEWEST = 2, 3
 
@@ -119,7 +118,7 @@ def measure(
     Args:
         extractor: Not changed.
         batch: Clips side by side for throughput and memory; latency is always that of one clip.
-        frames: Of the raw video; by default those one forward takes, or ``DEFAULT_FRAMES`` where it takes any number.
+        frames: Of the raw video; by default those of one window at the published pace, or 16 without one.
         size: (rows, columns) of the raw video; by default 224 x 224 for extractors that take any size. For others it
             matters to ``preprocess`` only, and is 256 x 340 by default: a frame of Kinetics as it is commonly stored.
         runtime: See ``vidcore.runtime.accelerate``; ``eager`` here is the extractor as it is.
@@ -203,7 +202,7 @@ def video_shape(
     extractor: Extractor, frames: int | None = None, size: tuple[int, int] | None = None
 ) -> tuple[int, tuple[int, int]]:
     """Frames and (rows, columns) of the raw video that ``measure`` takes where they are not given."""
-    fitting = frames or extractor.clip.frames or DEFAULT_FRAMES
+    fitting = frames or Sampling("published").of(extractor.clip).frames
     return fitting, size or (_RAW_SIZE if extractor.clip.size else _ANY_SIZE)
 
 

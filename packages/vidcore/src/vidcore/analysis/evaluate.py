@@ -104,8 +104,8 @@ def evaluate(
         options: of a named data set.
         split: train, val or test; by default test for the run's own data, and everything for other data.
         head: of a model with several heads the one that ``data`` has targets for; by default all of them.
-        clips: so many of each video, and the mean of their answers. Of a model that looks at whole videos (uniform
-            sampling), each takes other frames of the same segments; else they are windows evenly placed in the video.
+        clips: so many of each video, and the mean of their answers. Of a model that looks at whole videos (published
+            and uniform sampling), each takes other frames of the whole; else they are windows evenly placed in it.
         crops: so many of each clip, evenly placed along its longer side; 1: the centre.
         skip_bad: leave out videos that cannot be read instead of stopping.
         device: auto, cpu or cuda.
@@ -299,7 +299,8 @@ def _answers(
 def _several(sampling: Sampling, clips: int) -> Sampling:
     if clips == 1:
         return sampling
-    return replace(sampling, kind=sampling.kind if sampling.kind == "uniform" else "multi_clip", clips=clips)
+    whole = sampling.kind in ("published", "uniform")
+    return replace(sampling, kind=sampling.kind if whole else "multi_clip", clips=clips)
 
 
 def _averaged(answers: Predictions, looks: int, trainer: Trainer) -> Predictions:

@@ -20,6 +20,7 @@ from vidcore.catalog._specs import (
     Kind,
     ReadoutSpec,
     WeightsInfo,
+    pace_in_words,
     spec_as_dict,
 )
 
@@ -51,6 +52,7 @@ __all__ = [
     "label_set_of",
     "load_config",
     "load_target",
+    "pace_in_words",
     "plain_label",
     "spec_as_dict",
 ]

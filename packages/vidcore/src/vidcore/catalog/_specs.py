@@ -63,10 +63,16 @@ class ClipFormat:
 
     frames: int | None = None
     """Frames one forward takes; ``None``: any number from ``min_frames`` to ``max_frames``."""
-    stride_frames: int = 1
-    """Source frames between two frames of the clip in the published protocol."""
+    stride_frames: int | None = None
+    """Frames from one frame of the clip to the next, at ``fps``, in the published protocol. ``None``: there is no
+    published pace, as for image networks and for networks without published weights; such an extractor sees frames
+    spread evenly over the whole segment."""
     fps: float | None = None
-    """Source frame rate of the published protocol, where it states one."""
+    """Frame rate that ``stride_frames`` counts in; ``None``: the video's own."""
+    spacing: Literal["stride", "last", "end"] = "stride"
+    """Where the publisher's loader puts the n frames of a window of n * stride frames: ``stride``: every stride-th
+    one; ``last``: evenly from the first to the last one, linspace(0, n * stride - 1, n), as PySlowFast and
+    PyTorchVideo do; ``end``: linspace(0, n * stride, n), the last one clipped, as V-JEPA 2 does."""
     size: tuple[int, int] | None = None
     """(height, width) of the clip; ``None``: any that is a multiple of ``size_multiple``."""
     fit: Literal["crop", "stretch", "pad"] = "crop"
@@ -111,6 +117,25 @@ class ClipFormat:
             self.size_multiple,
             pixels,
         )
+
+    @property
+    def window_frames(self) -> int:
+        """Frames of the longest clip that one forward takes."""
+        return self.frames or self.window_for(self.max_frames)
+
+    def window_for(self, frames: int) -> int:
+        """Frames of the clip that one forward takes of so many: the next allowed number, or the largest one."""
+        if self.frames is not None:
+            return self.frames
+        wanted = min(max(frames, self.min_frames), self.max_frames)
+        length = -(-(wanted - self.frame_offset) // self.frame_multiple) * self.frame_multiple + self.frame_offset
+        return length if length <= self.max_frames else length - self.frame_multiple
+
+
+def pace_in_words(frames: int, stride: int, fps: float | None) -> str:
+    """``32 frames, 2 apart at 30 a second``."""
+    apart = f", {stride} apart" if stride > 1 else ""
+    return f"{frames} frames{apart} {'of the video' if fps is None else f'at {fps:g} a second'}"
 
 
 LOGITS, PROBABILITIES = "logits", "probabilities"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vidcore.catalog import ClipFormat, FeatureInfo
+from vidcore.catalog import ClipFormat, FeatureInfo, pace_in_words
 
 
 def clip_in_words(clip: ClipFormat) -> str:
@@ -12,10 +12,19 @@ def clip_in_words(clip: ClipFormat) -> str:
     else:
         frames = f"{clip.min_frames}-{clip.max_frames}" if clip.min_frames < clip.max_frames else str(clip.max_frames)
     size = "any size" if clip.size is None else f"{clip.size[0]}x{clip.size[1]}"
-    stride = f"stride {clip.stride_frames}" if clip.stride_frames > 1 else ""
+    stride = f"stride {clip.stride_frames}" if (clip.stride_frames or 1) > 1 else ""
     rate = f"{clip.fps:g} fps" if clip.fps else ""
     pace = " at ".join(part for part in (stride, rate) if part)
     return f"{frames} x {size}{', ' if pace else ''}{pace}"
+
+
+def pace_of(clip: ClipFormat) -> str:
+    """What an extractor sees of a segment by default: ``64 frames at 25 a second: windows of 2.56 s``."""
+    if clip.stride_frames is None and clip.fps is None:
+        return f"none published: {clip.window_for(16)} frames spread evenly over the segment"
+    frames, stride = clip.window_frames, clip.stride_frames or 1
+    words = pace_in_words(frames, stride, clip.fps)
+    return words if clip.fps is None else f"{words}: windows of {frames * stride / clip.fps:.3g} s"
 
 
 def resize_in_words(clip: ClipFormat) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,7 +134,11 @@ def _rows_and_videos(
     if not calibration:
         known = {id(row) for row in taken}
         taken = _spread_over([row for row in rows if id(row) not in known], _PROBE_VIDEOS)
-    clips = [(row, read_clip(row, Sampling(frames=frames)).frames) for row in taken]
+    # What the extractor sees of a clip, one window of it; all of one length.
+    own = Sampling("published", windows=1).of(extractor.clip)
+    paced = own.kind == "published" and own.frames == frames
+    sampling = replace(own, shortest=frames) if paced else Sampling(frames=frames)
+    clips = [(row, read_clip(row, sampling).frames) for row in taken]
     return [(row, fit_frames(video, ClipFormat(size=size))) for row, video in clips]
 
 

@@ -67,6 +67,7 @@ class _SeveralValues(click.Command):
     help="Cross-validation; group: leave one out; 0: one split. [default: 5]",
 )
 @number_options()
+@click.option("--same-frames", is_flag=True, help="All rows see the same frames, spread evenly, not each its own pace.")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="A YAML file; its data and train sections.")
 @click.option("--out", type=click.Path(path_type=Path), help="The comparison's folder.  [default: comparisons/DATA]")
 @click.option("--on-error", type=click.Choice(["stop", "skip"]), help="What to do about videos that cannot be read.")
@@ -87,6 +88,7 @@ def compare(
     epochs: int | None,
     lr: float | None,
     batch_size: int | None,
+    same_frames: bool,
     file: Path | None,
     out: Path | None,
     on_error: str | None,
@@ -96,7 +98,7 @@ def compare(
     random_weights: bool,
     overrides: tuple[str, ...],
 ) -> None:
-    """Train compositions on the same frames, folds, seed and budget, and say which is best.
+    """Train compositions on the same segments, folds, seed and budget, and say which is best.
 
     vidcore compare --extractor basic/keypoints basic/naive_cnn basic/keypoints+basic/naive_cnn --data videos
 
@@ -116,6 +118,8 @@ def compare(
     from vidcore.analysis import compare as start
 
     about_data = {key: value for key, value in (("on_error", on_error), ("layout", layout)) if value is not None}
+    if same_frames:
+        about_data["sampling"] = "uniform"
     choices: dict[str, Any] = {"data": about_data} if about_data else {}
     found = start(
         extractors,

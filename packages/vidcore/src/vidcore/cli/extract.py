@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,13 +17,17 @@ from vidcore.cli._weights import named_with_weights, random_option, weights_opti
 
 if TYPE_CHECKING:
     from vidcore.config import RunConfig
+    from vidcore.data.manifest import Row
+    from vidcore.data.sampling import Sampling
     from vidcore.extract import ExtractReport
     from vidcore.extract.cluster import ClusterReport
     from vidcore.extractors import Extractor
+    from vidcore.store import FeatureStore
 
 FAILED_ROWS = 3
 """Exit code where everything went well but some rows have no features."""
 _LISTED = 10
+_JUDGED_BY = 64
 
 
 class _Shard(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.3 only
@@ -44,8 +49,9 @@ class _Shard(click.ParamType):  # type: ignore[type-arg]  # generic since click 
 @layout_option
 @click.option("--out", type=click.Path(path_type=Path), help="The store.  [default: the one training uses]")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="Extractors and data of a run's config.yaml.")
-@click.option("--frames", type=click.IntRange(1), help="Frames a clip.  [default: the most an extractor eats, or 16]")
-@click.option("--sampling", type=click.Choice(["uniform", "dense", "strided"]), help="[default: uniform]")
+@click.option("--frames", type=click.IntRange(1), help="Frames a clip, the same for all extractors.")
+@click.option("--sampling", type=click.Choice(["published", "uniform", "dense", "strided"]),
+              help="[default: published, each extractor's own pace; uniform with --frames]")  # fmt: skip
 @click.option("--stride", type=click.IntRange(1), help="Frames between two frames of a clip; --sampling strided.")
 @click.option("--size", type=click.IntRange(16), help="Side in pixels for extractors that take any size.")
 @click.option("--keep", type=click.Choice(["map", "sequence", "pooled"]), default="map", show_default=True)
@@ -184,7 +190,7 @@ def _run(config: RunConfig, path: Path, listed: Path, options: dict[str, Any], *
     from vidcore.extract.interruption import interrupted_by_signals
     from vidcore.extract.memory import keep_freed_memory
     from vidcore.extract.rows import open_rows
-    from vidcore.extract.worker import build_extractors, frames_for
+    from vidcore.extract.worker import build_extractors
     from vidcore.store import FeatureStore
 
     store = FeatureStore.open(path, write=None)
@@ -197,10 +203,13 @@ def _run(config: RunConfig, path: Path, listed: Path, options: dict[str, Any], *
     live = build_extractors([(choice.name, choice.options) for choice in config.extractors], options["device"])
     if show:
         _print_weights(live)
-    sampling = Sampling(data.sampling, data.frames or frames_for(live), data.stride)
+    sampling = Sampling.asked(data, [extractor.clip for extractor in live.values()])
+    rows = found.rows
+    if show:
+        rows = _told_the_cost(rows, found.total, live, store, sampling, data.size, options)
     with shown(f"{', '.join(live)} -> {path}", show=show) as told, interrupted_by_signals(path):
         return start(
-            found.rows,
+            rows,
             live,
             store,
             sampling,
@@ -220,6 +229,40 @@ def _run(config: RunConfig, path: Path, listed: Path, options: dict[str, Any], *
         )
 
 
+def _told_the_cost(
+    rows: Iterable[Row],
+    total: int | None,
+    extractors: dict[str, Extractor],
+    store: FeatureStore,
+    sampling: Sampling,
+    size: int | None,
+    options: dict[str, Any],
+) -> Iterable[Row]:
+    """Say what the extraction will take, judged by the first rows; gives back all of them."""
+    from vidcore.errors import DecodeError
+    from vidcore.extract import ClipKeys, extractor_identity, key_size
+    from vidcore.extract.estimate import estimate
+
+    first = list(itertools.islice(rows, _JUDGED_BY))
+    rows = itertools.chain(first, rows) if iter(rows) is rows else rows
+    absent: set[int] = set()
+    try:
+        for extractor in extractors.values():
+            identity = extractor_identity(extractor, options["keep"], options["dtype"], options["precision"])
+            keys = ClipKeys().of(first, sampling.of(extractor.clip), key_size(extractor.clip, size))
+            missing = set(store.collection(identity).missing(keys))
+            absent |= {number for number, key in enumerate(keys) if key in missing}
+    except DecodeError:
+        # A file that cannot be read is the extraction's to report.
+        absent = set(range(len(first)))
+    if absent:
+        share = len(absent) / len(first)
+        clips = len(absent) if total is None else max(round(share * total), 1)
+        told = estimate([first[number] for number in sorted(absent)], clips, extractors, sampling, size)
+        click.echo(f"{told.in_words()}{' at least' if total is None else ''}", err=True)
+    return rows
+
+
 def _run_on_cluster(
     config: RunConfig, path: Path, listed: Path, options: dict[str, Any], cluster: dict[str, Any], *, show: bool
 ) -> ClusterReport:
@@ -227,7 +270,7 @@ def _run_on_cluster(
     from vidcore.data.sampling import Sampling
     from vidcore.extract.cluster import extract_on_cluster
     from vidcore.extract.rows import open_rows
-    from vidcore.extract.worker import ExtractionJob, build_extractors, frames_for
+    from vidcore.extract.worker import ExtractionJob, build_extractors
 
     data = config.data
     extractors = tuple((choice.name, choice.options) for choice in config.extractors)
@@ -235,12 +278,12 @@ def _run_on_cluster(
     live = build_extractors(extractors, "cpu")
     if show:
         _print_weights(live)
-    frames = data.frames or frames_for(live)
+    formats = [extractor.clip for extractor in live.values()]
     same = ("keep", "dtype", "precision", "runtime", "batch_size", "workers", "decoder", "device")
     job = ExtractionJob(
         extractors,
         path.absolute(),
-        Sampling(data.sampling, frames, data.stride),
+        Sampling.asked(data, formats),
         size=data.size,
         timeout_seconds=options["timeout"],
         **{name: options[name] for name in same},

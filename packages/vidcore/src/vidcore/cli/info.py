@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from vidcore.catalog import KINDS, ComponentSpec, ExtractorSpec, Kind, installed, spec_as_dict
-from vidcore.cli._describe import clip_in_words, output_in_words, resize_in_words
+from vidcore.cli._describe import clip_in_words, output_in_words, pace_of, resize_in_words
 from vidcore.cli._names import ComponentName
 from vidcore.cli._table import count
 
@@ -51,6 +51,7 @@ def _facts(spec: ComponentSpec) -> None:
         facts += [
             ("parameters", f"{spec.parameters:,}  ({count(spec.parameters)})" if spec.parameters else ""),
             ("clip", clip_in_words(clip)),
+            ("pace", pace_of(clip)),
             ("resize", resize_in_words(clip)),
             ("pixels", f"{clip.channels} in [{clip.value_range[0]:g}, {clip.value_range[1]:g}]"),
             ("mean, std", f"{_numbers(clip.mean)}; {_numbers(clip.std)}"),

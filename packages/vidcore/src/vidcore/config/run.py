@@ -117,11 +117,16 @@ class DataConfig(_Section):
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of a named data set or a published layout: data.options.videos=FOLDER, data.options.split=2."""
     frames: int | None = Field(None, ge=1)
-    """Frames per clip; by default the most that one of the extractors eats, or 16."""
-    sampling: Literal["uniform", "dense", "strided"] = "uniform"
-    """uniform: centres of equal segments; dense: neighbouring frames; strided: every stride-th frame."""
+    """Frames per clip, the same for all extractors; without a sampling they are spread evenly (sampling=uniform). By
+    default each extractor sees what its pace asks for; with another sampling the most that one of them takes, or 16."""
+    sampling: Literal["published", "uniform", "dense", "strided"] | None = None
+    """published: each extractor sees the segment at the pace it was trained at, in as many windows as needed, and one
+    without a published pace 16 frames spread evenly; the default. uniform: centres of equal segments; dense:
+    neighbouring frames; strided: every stride-th frame; with these three all extractors see the same frames."""
     stride: int = Field(1, ge=1)
     """Frames between two frames of a clip, for sampling=strided."""
+    windows: int = Field(10, ge=1)
+    """With sampling=published: the most windows an extractor reads of one clip, spread evenly over longer ones."""
     size: int | None = Field(None, ge=16)
     """Side in pixels for extractors that take any size; by default the videos' own, which must then be one."""
     jitter: bool | None = None
@@ -142,6 +147,15 @@ class DataConfig(_Section):
     """Feature store of frozen extractors; by default the one in the cache folder, which all runs share."""
     runtime: Literal["eager", "compiled", "openvino", "auto"] = "eager"
     """What runs frozen extractors when their features are stored; see vidcore benchmark."""
+
+    @model_validator(mode="after")
+    def _published_frames_are_the_extractors(self) -> DataConfig:
+        if self.sampling == "published" and self.frames is not None:
+            raise ValueError(
+                f"frames={self.frames} goes with sampling=uniform, dense or strided; with sampling=published each "
+                "extractor has its own number (vidcore info NAME): leave out one of the two"
+            )
+        return self
 
     @model_validator(mode="after")
     def _fractions_leave_training_rows(self) -> DataConfig:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,13 +45,24 @@ def plan_cut(
 ) -> Cut:
     """Draw the clips of every sampling from a segment; a frame belongs to it when ``start <= its time < end``.
 
+    All samplings draw from the same random numbers, so that windows of different length lie at the same place.
+
     Raises:
         VideoError: The packets cannot be read, or no frame lies in the segment.
     """
     first, stop, duration = _segment(reader, start_seconds, end_seconds)
-    drawn = [sampling.draw(reader.times_seconds[first:stop], duration, generator) for sampling in samplings]
-    clips = [ClipIndices(clip.indices + first, clip.mask) for clip in drawn]
+    times = reader.times_seconds[first:stop]
+    # The last one draws from the generator itself, so that what is drawn after it is new.
+    sources = [_copy(generator) for _ in samplings[1:]] + [generator]
+    drawn = [sampling.draw(times, duration, source) for sampling, source in zip(samplings, sources, strict=True)]
+    clips = [replace(clip, indices=clip.indices + first, first=first) for clip in drawn]
     return Cut(np.unique(np.concatenate([clip.indices.ravel() for clip in clips])), clips)
+
+
+def _copy(generator: Generator | None) -> Generator | None:
+    if generator is None or isinstance(generator, np.random.Generator):
+        return copy.deepcopy(generator)
+    return generator.clone_state()
 
 
 def _segment(reader: VideoReader, start: float | None, end: float | None) -> tuple[int, int, float]:

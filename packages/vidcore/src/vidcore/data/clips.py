@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vidcore.errors import ConfigError
 
-from ._cut import plan_cut
+from ._cut import Cut, plan_cut
 from ._rows import Row
 from .decode import VideoReader
 from .frame_folder import open_video
@@ -33,6 +33,8 @@ class Clip:
         times_seconds: float64 (T,), when each frame starts, from the first frame of the whole video.
         mask: bool (T,), False where the video was too short and a frame is repeated.
         path: The video.
+        times: float32 (T,), frames of the video from the segment's first one; see ``ClipIndices.times``.
+        windows: T is so many windows of equal length, each of which an extractor reads by itself.
     """
 
     frames: Tensor
@@ -40,6 +42,8 @@ class Clip:
     times_seconds: Tensor
     mask: Tensor
     path: Path
+    times: Tensor
+    windows: int = 1
 
     def __repr__(self) -> str:
         """Shapes, never data."""
@@ -90,6 +94,19 @@ def read_clips(
         )
 
 
+def read_cut(
+    row: Row, samplings: Sequence[Sampling], *, generator: Generator | None = None, threads: int = 1
+) -> tuple[Tensor, Cut]:
+    """Every frame that some sampling wants, once, uint8 (U, 3, H, W); and which of them make the clips of each.
+
+    Raises:
+        VideoError: The video cannot be read, or no frame lies in the segment.
+    """
+    with open_video(row.video, fps=row.fps, threads=threads) as reader:
+        cut = plan_cut(reader, samplings, row.start_seconds, row.end_seconds, generator)
+        return reader.read(cut.wanted), cut
+
+
 def cut_clips(
     reader: VideoReader,
     samplings: Sequence[Sampling],
@@ -111,8 +128,10 @@ def cut_clips(
                 times_seconds=torch.from_numpy(times[indices]),
                 mask=torch.from_numpy(mask),
                 path=reader.path,
+                times=torch.from_numpy(moments),
+                windows=clips.windows,
             )
-            for indices, mask in zip(clips.indices, clips.mask, strict=True)
+            for indices, mask, moments in zip(clips.indices, clips.mask, clips.times, strict=True)
         ]
         for clips in cut.clips
     ]

@@ -6,10 +6,11 @@ other side has said that it is free. So the memory taken is bounded, however lon
 process starts in half a second and takes little memory; frames are fitted on the other side. A second argument is the
 number of the GPU whose decoder is to be used.
 
-    request   {"path": str, "fps": float | null, "start": float | null, "end": float | null, "sampling": {...}}
+    request   {"path": str, "fps": float | null, "start": float | null, "end": float | null, "samplings": [{...}]}
               or {"free": int}; fps is that of a folder of frame images
     at first  {"ready": true}, or {"unusable": str} where there is no such GPU
-    answer    {"frames": U, "height": int, "width": int, "places": [T], "mask": [T], "file": [size, mtime_ns, inode]}
+    answer    {"frames": U, "height": int, "width": int, "file": [size, mtime_ns, inode],
+               "clips": [{"places": [T], "mask": [T], "times": [T], "windows": int}]}   one clip for each sampling
               {"slot": int, "offset": int, "count": int}   ``count`` frames (H, W, 3) of U lie there; until all are
               {"done": [size, mtime_ns, inode], "seconds": float, "gpu": bool, "note": str | null}   whether the GPU
               decoded it, and why not where it should have; or at any point
@@ -140,15 +141,23 @@ def _send_clip(ring: _Ring, request: dict[str, Any], nvdec: Nvdec | None) -> dic
     path = Path(request["path"])
     with _opened(path, request.get("fps"), nvdec) as reader:
         seen = _file(path)
-        cut = plan_cut(reader, [Sampling(**request["sampling"])], request["start"], request["end"])
-        (clip,) = cut.clips
-        places, mask = cut.places(clip.indices[0]).tolist(), clip.mask[0].tolist()
+        samplings = [Sampling(**sampling) for sampling in request["samplings"]]
+        cut = plan_cut(reader, samplings, request["start"], request["end"])
+        clips = [
+            {
+                "places": cut.places(clip.indices[0]).tolist(),
+                "mask": clip.mask[0].tolist(),
+                "times": clip.times[0].tolist(),
+                "windows": clip.windows,
+            }
+            for clip in cut.clips
+        ]
         sender, said = _Sender(ring, len(cut.wanted)), False
         try:
             for _, pixels in reader.pixels(cut.wanted.tolist()):
                 if not said:
                     height, width, _ = pixels.shape
-                    ring.say(frames=len(cut.wanted), height=height, width=width, places=places, mask=mask, file=seen)
+                    ring.say(frames=len(cut.wanted), height=height, width=width, clips=clips, file=seen)
                     said = True
                 sender.put(pixels)
         finally:

@@ -58,7 +58,8 @@ def extract(
         rows: A manifest, or any rows; streamed. A row's number is its position.
         extractors: Name -> live extractor, in eval mode, all on one device.
         store: A store, or its folder; one that cannot be written will do where nothing is missing.
-        sampling: How clips are cut; one clip a row, the same for all extractors.
+        sampling: How clips are cut, one clip a row; ``Sampling("published")`` shows each extractor the frames of its
+            own pace, any other rule the same frames to all.
         keep: ``map`` (D, T, H, W), ``sequence`` its spatial mean, ``pooled`` the mean over time too.
         dtype: Type in which features are stored.
         precision: Type in which they are computed.
@@ -95,7 +96,7 @@ def extract(
                 keep=keep,
                 dtype=dtype,
                 precision=precision,
-                replicas=replicas(extractors, runtime, sampling.frames, size, batch_size),
+                replicas=replicas(extractors, runtime, sampling, size, batch_size),
                 size=size,
                 batch_size=batch_size,
                 workers=workers,
@@ -118,7 +119,7 @@ def extract(
 
 
 def replicas(
-    extractors: Mapping[str, Extractor], runtime: Runtime, frames: int, size: int | None, batch_size: int | None
+    extractors: Mapping[str, Extractor], runtime: Runtime, sampling: Sampling, size: int | None, batch_size: int | None
 ) -> list[Mapping[str, Extractor]]:
     """The extractors as ``runtime`` runs them, once for each lane; none where they run as they are.
 
@@ -134,7 +135,14 @@ def replicas(
 
     lanes = lanes_on(one_device(extractors))
     first = {
-        name: accelerate(extractor, runtime, frames=frames, size=size, batch=batch_size or 1, threads=lanes.threads)
+        name: accelerate(
+            extractor,
+            runtime,
+            frames=sampling.of(extractor.clip).frames,
+            size=size,
+            batch=batch_size or 1,
+            threads=lanes.threads,
+        )
         for name, extractor in extractors.items()
     }
     return [first, *({name: one.twin() for name, one in first.items()} for _ in range(lanes.count - 1))]

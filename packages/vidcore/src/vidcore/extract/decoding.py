@@ -46,7 +46,7 @@ class DecodeJob(Protocol):
         ...
 
     def begin(self, header: dict[str, Any]) -> None:
-        """The clip's frame count, size, places and mask."""
+        """The number and size of the frames, and the clip that each sampling makes of them."""
         ...
 
     def put(self, frames: Tensor) -> None:

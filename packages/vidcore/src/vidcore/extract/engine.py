@@ -47,7 +47,7 @@ class Engine:
     Args:
         extractors: Name -> extractor, all on one device, in eval mode.
         store: One that cannot be written will do where nothing is missing.
-        sampling: How clips are cut; one clip a row.
+        sampling: How clips are cut, for each extractor by its own format; one clip a row.
         keep: See ``extractor_identity``.
         dtype: See there.
         precision: See there; ``bfloat16`` computes with autocast.
@@ -99,6 +99,7 @@ class Engine:
         self._pool: DecodePool | None = None
         self._running: Pipeline | None = None
         clips = {name: extractor.clip for name, extractor in extractors.items()}
+        samplings = {name: sampling.of(clip) for name, clip in clips.items()}
         self._writers: dict[str, Writer] = {}
         self._collections = {name: store.collection(identity) for name, identity in self.identities.items()}
         sizes = {name: key_size(clip, size) for name, clip in clips.items()}
@@ -110,9 +111,8 @@ class Engine:
         lanes = lanes_on(device)
         self._stages = Stages(
             writers=self._writer,
-            planner=Planner(self._collections, sampling, sizes, self._hashes, self._writers),
-            sampling=sampling,
-            views=Views(clips, size),
+            planner=Planner(self._collections, samplings, sizes, self._hashes, self._writers),
+            views=Views(clips, samplings, size),
             sizers=sizers,
             linger_seconds=_CUDA_LINGER_SECONDS if cuda else 0.0,
             workers=self._workers,

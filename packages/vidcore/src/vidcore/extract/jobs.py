@@ -15,7 +15,8 @@ from vidcore.errors import VidcoreError
 from vidcore.extract.hashing import FileState
 from vidcore.extract.plan import Todo
 from vidcore.extract.progress import Meter
-from vidcore.extract.views import Geometry, ViewBuilder, Views
+from vidcore.extract.views import Look, ViewBuilder, Views
+from vidcore.frames import Frames
 
 
 class ClipJob:
@@ -23,26 +24,24 @@ class ClipJob:
 
     Args:
         todo: The clip and the extractors that lack it.
-        sampling: How it is cut.
-        views: What its frames are fitted to.
+        views: How it is cut, and what its frames are fitted to.
         meter: Counts the seconds.
         on_decoded: Hears when the views are there, or the clip has failed.
     """
 
-    def __init__(
-        self, todo: Todo, sampling: Sampling, views: Views, meter: Meter, on_decoded: Callable[[ClipJob], None]
-    ) -> None:
+    def __init__(self, todo: Todo, views: Views, meter: Meter, on_decoded: Callable[[ClipJob], None]) -> None:
         self.todo = todo
         self.failure: tuple[str, str] | None = None
-        self.mask = torch.empty(0, dtype=torch.bool)
         self.waiting_for = len(todo.keys)
         self.bytes = 0
         self._views = views
         self._meter = meter
         self._on_decoded = on_decoded
-        self._sampling = sampling
+        self._needed = views.needed(list(todo.keys))
+        self._samplings = list(dict.fromkeys(sampling for _, sampling in self._needed))
+        self._told: dict[Sampling, dict[str, Any]] = {}
         self._builder: ViewBuilder | None = None
-        self._fitted: dict[Geometry, Tensor] = {}
+        self._fitted: dict[Look, Tensor] = {}
 
     @property
     def request(self) -> dict[str, Any]:
@@ -53,21 +52,29 @@ class ClipJob:
             "fps": row.fps,
             "start": row.start_seconds,
             "end": row.end_seconds,
-            "sampling": asdict(self._sampling),
+            "samplings": [asdict(sampling) for sampling in self._samplings],
         }
 
-    def view(self, extractor: str) -> Tensor:
-        """The frames as ``extractor`` takes them, uint8 (T, 3, h, w)."""
-        return self._fitted[self._views.of[extractor]]
+    def view(self, extractor: str) -> Frames:
+        """The clip as ``extractor`` takes it."""
+        look = self._views.of[extractor]
+        told = self._told[look[1]]
+        times, mask = torch.tensor(told["times"]), torch.tensor(told["mask"])
+        return Frames.of(self._fitted[look], times, mask, told["windows"])
+
+    def shape(self, extractor: str) -> tuple[int, ...]:
+        """Of the view of ``extractor``, windows first: clips of one shape can be one batch."""
+        look = self._views.of[extractor]
+        return (self._told[look[1]]["windows"], *self._fitted[look].shape)
 
     def begin(self, header: dict[str, Any]) -> None:
         """See ``DecodeJob``."""
         if FileState(*header["file"]) != self.todo.state:
             self.failure = ("read", "the file changed since it was looked at")
             return
-        self.mask = torch.tensor(header["mask"])
-        needed = self._views.needed(list(self.todo.keys))
-        self._builder = ViewBuilder(self._views, needed, header["frames"], header["places"])
+        self._told = dict(zip(self._samplings, header["clips"], strict=True))
+        places = {sampling: told["places"] for sampling, told in self._told.items()}
+        self._builder = ViewBuilder(self._views, self._needed, places)
 
     def put(self, frames: Tensor) -> None:
         """See ``DecodeJob``; frames that cannot be fitted are the clip's failure, not the run's."""

@@ -13,8 +13,9 @@ from vidcore.data.sampling import Sampling
 from vidcore.errors import DecodeError
 from vidcore.extract.hashing import FileHashes, hash_file
 
-# Raised when a clip of the same key begins to hold other pixels: another decoder's colours, another resize.
-REVISION = 1
+# Raised when a clip of the same key begins to hold other pixels (another decoder's colours, another resize) or its
+# features other times. 2: times count frames of the video; before, frames of the clip.
+REVISION = 2
 
 
 def clip_key(row: Row, sampling: Sampling, size: int | None) -> str:
@@ -25,7 +26,7 @@ def clip_key(row: Row, sampling: Sampling, size: int | None) -> str:
 
     Args:
         row: The video and its segment.
-        sampling: How the clip is cut.
+        sampling: How the clip is cut for an extractor: ``sampling.of`` its clip format.
         size: Side in pixels that frames are brought to before an extractor of any size; ``None``: their own, or the
             extractor's own format decides (see ``key_size``).
 

@@ -152,10 +152,11 @@ class Lanes:
         result(jobs[0], name, BadFeatures(_first_line(trouble)))
 
     def _encode(self, extractor: Extractor, name: str, jobs: list[ClipJob]) -> list[dict[str, Record] | BadFeatures]:
-        video = self._batch([job.view(name) for job in jobs])
-        mask = torch.stack([job.mask for job in jobs])
+        views = [job.view(name) for job in jobs]
+        video = self._batch([view.video[0] for view in views])
+        mask, times = torch.cat([view.mask for view in views]), torch.cat([view.times for view in views])
         with self._autocast(), self._convolutions(extractor):
-            maps = extractor.features(video, mask)
+            maps = extractor.features(video, mask, times, views[0].shapes[0][0])
         return make_records(maps, len(jobs), self._keep, self._dtype)
 
     def _batch(self, views: list[Tensor]) -> Tensor:

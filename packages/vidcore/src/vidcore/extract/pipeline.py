@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from vidcore.data.manifest import Row
-from vidcore.data.sampling import Sampling
 from vidcore.errors import StoreError
 from vidcore.extract.batching import BatchQueue, BatchSizer, Gate
 from vidcore.extract.decoding import DecodePool
@@ -46,7 +45,6 @@ class Stages:
 
     writers: Callable[[str], Writer]
     planner: Planner
-    sampling: Sampling
     views: Views
     sizers: Mapping[str, BatchSizer]
     linger_seconds: float
@@ -219,7 +217,7 @@ class Pipeline:
                 self._meter.start_clips()
                 with self._lock:
                     self._decoding += 1
-                job = ClipJob(todo, self._stages.sampling, self._stages.views, self._meter, self._decoded)
+                job = ClipJob(todo, self._stages.views, self._meter, self._decoded)
                 self._stages.decoders().submit(job)
         with self._lock:
             self._all_submitted = True
@@ -233,7 +231,7 @@ class Pipeline:
         else:
             # Where one extractor's share of the clips lies in the map of another, they still fill batches of their own.
             for name in list(job.todo.keys):
-                self._batches.put(name, tuple(job.view(name).shape), job)
+                self._batches.put(name, job.shape(name), job)
             self._largest_clip = max(self._largest_clip, job.bytes)
             self._gate.limit = self._room()
         with self._lock:

@@ -76,7 +76,7 @@ class Planner:
 
     Args:
         collections: Extractor -> where its features go.
-        sampling: How clips are cut.
+        samplings: Extractor -> how its clips are cut.
         sizes: Extractor -> size that counts in its keys.
         hashes: Content hashes.
         writers: Extractor -> its writer, once it has one: what this process has put itself is not missing either.
@@ -85,14 +85,14 @@ class Planner:
     def __init__(
         self,
         collections: Mapping[str, Collection],
-        sampling: Sampling,
+        samplings: Mapping[str, Sampling],
         sizes: Mapping[str, int | None],
         hashes: FileHashes,
         writers: Mapping[str, Writer],
     ) -> None:
         self._writers = writers
         self._collections = collections
-        self._sampling = sampling
+        self._samplings = samplings
         self._sizes = sizes
         self._hashes = hashes
 
@@ -106,10 +106,10 @@ class Planner:
             if isinstance(value, str):
                 failed.append(FailedRow(row.video, number, "open", value))
                 continue
-            sizes = set(self._sizes.values())
-            by_size = {size: key_of(value.sha256, row, self._sampling, size) for size in sizes}
-            keys = {name: by_size[size] for name, size in self._sizes.items()}
-            clip = clips.setdefault(":".join(sorted(by_size.values())), Todo(number, row, keys, value.state))
+            looks = {name: (self._samplings[name], size) for name, size in self._sizes.items()}
+            found_keys = {look: key_of(value.sha256, row, *look) for look in set(looks.values())}
+            keys = {name: found_keys[look] for name, look in looks.items()}
+            clip = clips.setdefault(":".join(sorted(found_keys.values())), Todo(number, row, keys, value.state))
             if clip.number != number:
                 clip.same.append((number, row))
         for name, collection in self._collections.items():

@@ -1,16 +1,19 @@
-"""The views of a clip that several extractors need: one for each geometry, however many share it."""
+"""The views of a clip that several extractors need: one for each geometry and sampling, however many share it."""
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from vidcore.catalog import ClipFormat
+from vidcore.data.sampling import Sampling
 from vidcore.preprocess import fit_frames
 
 Geometry = tuple[object, ...]
+Look = tuple[Geometry, Sampling]
 
 
 class Views:
@@ -18,16 +21,18 @@ class Views:
 
     Args:
         formats: Clip format of every extractor.
+        samplings: How its clips are cut.
         size: Side in pixels to which frames are brought for formats of any size; ``None``: they stay.
     """
 
-    def __init__(self, formats: Mapping[str, ClipFormat], size: int | None) -> None:
+    def __init__(self, formats: Mapping[str, ClipFormat], samplings: Mapping[str, Sampling], size: int | None) -> None:
         self._size = size
-        self.of = {name: form.geometry for name, form in formats.items()}
-        self._formats = {self.of[name]: form for name, form in formats.items()}
+        self.samplings = dict(samplings)
+        self.of: dict[str, Look] = {name: (form.geometry, samplings[name]) for name, form in formats.items()}
+        self._formats = {self.of[name][0]: form for name, form in formats.items()}
 
-    def needed(self, names: Sequence[str]) -> list[Geometry]:
-        """Geometries of the extractors ``names``, each once."""
+    def needed(self, names: Sequence[str]) -> list[Look]:
+        """Views of the extractors ``names``, each once."""
         return list(dict.fromkeys(self.of[name] for name in names))
 
     def fit(self, frames: Tensor, geometry: Geometry) -> Tensor:
@@ -39,36 +44,48 @@ class Views:
 
 
 class ViewBuilder:
-    """Collects the frames of one clip, fitted to several geometries, as they are decoded.
+    """Collects the frames of one row, fitted to several geometries, as they are decoded.
 
     Args:
         views: The geometries.
-        needed: Those wanted.
-        count: How many different frames the clip has.
-        places: (T,) which of them stands at each step.
+        needed: The views wanted.
+        places: Sampling -> (T,) which of the decoded frames stands at each step of its clip.
     """
 
-    def __init__(self, views: Views, needed: Sequence[Geometry], count: int, places: Sequence[int]) -> None:
+    def __init__(self, views: Views, needed: Sequence[Look], places: Mapping[Sampling, Sequence[int]]) -> None:
         self._views = views
-        self._needed = needed
-        self._count = count
-        self._places = list(places)
+        self._places = places
         self._held = 0
+        self._needed = needed
+        # Of each geometry the frames that some sampling takes, in order.
+        self._wanted: dict[Geometry, list[int]] = {}
+        for shape, sampling in needed:
+            self._wanted[shape] = sorted(set(self._wanted.get(shape, [])) | set(places[sampling]))
+        self._filled = dict.fromkeys(self._wanted, 0)
         self._out: dict[Geometry, Tensor] = {}
 
     def put(self, frames: Tensor) -> None:
         """Fit and copy the next frames (n, 3, H, W)."""
         stop = self._held + len(frames)
-        for geometry in self._needed:
-            fitted = self._views.fit(frames, geometry)
-            if geometry not in self._out:
-                self._out[geometry] = torch.empty((self._count, *fitted.shape[1:]), dtype=torch.uint8)
-            self._out[geometry][self._held : stop] = fitted
+        for shape, wanted in self._wanted.items():
+            first = self._filled[shape]
+            last = bisect.bisect_left(wanted, stop)
+            if first == last:
+                continue
+            own = [place - self._held for place in wanted[first:last]]
+            fitted = self._views.fit(frames if len(own) == len(frames) else frames[own], shape)
+            if shape not in self._out:
+                self._out[shape] = torch.empty((len(wanted), *fitted.shape[1:]), dtype=torch.uint8)
+            self._out[shape][first:last] = fitted
+            self._filled[shape] = last
         self._held = stop
 
-    def finish(self) -> dict[Geometry, Tensor]:
+    def finish(self) -> dict[Look, Tensor]:
         """The views, uint8 (T, 3, h, w) each."""
-        if self._places == list(range(self._count)):
-            return self._out
-        index = torch.tensor(self._places)
-        return {geometry: view[index] for geometry, view in self._out.items()}
+        found = {}
+        for shape, sampling in self._needed:
+            wanted = self._wanted[shape]
+            index = [bisect.bisect_left(wanted, place) for place in self._places[sampling]]
+            whole = self._out[shape]
+            found[shape, sampling] = whole if index == list(range(len(wanted))) else whole[index]
+        return found

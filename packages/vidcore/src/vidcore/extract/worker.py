@@ -25,7 +25,6 @@ from vidcore.extract.memory import keep_freed_memory
 from vidcore.extractors.base import Extractor
 from vidcore.store import FeatureStore
 
-DEFAULT_FRAMES = 16
 # How launchers tell a process its number on the machine.
 _PROCESS_NUMBERS = ("LOCAL_RANK", "SLURM_LOCALID")
 
@@ -104,7 +103,7 @@ class ChunkWorker:
             keep=job.keep,
             dtype=job.dtype,
             precision=job.precision,
-            replicas=replicas(extractors, job.runtime, job.sampling.frames, job.size, job.batch_size),
+            replicas=replicas(extractors, job.runtime, job.sampling, job.size, job.batch_size),
             size=job.size,
             batch_size=job.batch_size,
             workers=job.workers,
@@ -170,8 +169,3 @@ def chosen_device(asked: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(f"device {asked!r}: torch sees {torch.cuda.device_count()} GPUs here; use --device auto")
     return device
-
-
-def frames_for(extractors: Mapping[str, Extractor]) -> int:
-    """Frames a clip has unless others are asked for: the most that one of the extractors eats, or 16."""
-    return max(extractor.clip.frames or DEFAULT_FRAMES for extractor in extractors.values())

@@ -143,28 +143,50 @@ class Extractor(nn.Module, ABC):
     def forward(self, clip: Any) -> dict[str, FeatureMap]:
         """One clip -> the maps named by ``output_names``; times count frames of the clip from 0."""
 
-    def features(self, video: Tensor, mask: Tensor | None = None) -> dict[str, FeatureMap]:
+    def features(
+        self, video: Tensor, mask: Tensor | None = None, times: Tensor | None = None, windows: int = 1
+    ) -> dict[str, FeatureMap]:
         """Maps of a video of any length and size.
 
         Args:
             video: raw, uint8 (B, T, C, H, W).
             mask: (B, T) bool, False where a frame is padding.
+            times: (B, T), when each frame is; by default frame t is at t.
+            windows: the T frames are so many clips of equal length, each read by itself; their steps are put in the
+                order of their times.
 
         Returns:
-            Output name -> map whose times are frames of ``video``. Short videos hold their last frame
-            (steps that begin after it are dropped), long ones are read by windows and stitched;
-            memory is bounded by the window.
+            Output name -> map whose times are those of the frames: a step between two frames has a time between
+            theirs. Short videos hold their last frame (steps that begin after it are dropped), long ones are read by
+            windows and stitched; memory is bounded by the window.
 
         Raises:
-            ShapeError: ``video`` is not a raw batch.
+            ShapeError: ``video`` is not a raw batch, or T is not a multiple of ``windows``.
         """
         check_video(video)
+        if video.shape[1] % windows:
+            raise ShapeError(f"{video.shape[1]} frames are not {windows} windows of equal length")
+        parts = []
+        for place in range(windows):
+            length = video.shape[1] // windows
+            own = slice(place * length, (place + 1) * length)
+            maps = self.clip_features(video[:, own])
+            if mask is not None:
+                maps = {name: _masked(fmap, mask[:, own]) for name, fmap in maps.items()}
+            if times is not None:
+                maps = {name: replace(fmap, times=_between(times[:, own], fmap.times)) for name, fmap in maps.items()}
+            parts.append(maps)
+        if windows == 1:
+            return parts[0]
+        return {name: in_order([part[name] for part in parts]) for name in parts[0]}
+
+    def clip_features(self, video: Tensor) -> dict[str, FeatureMap]:
+        """As ``features``, of frames that follow each other: (B, T, C, H, W) -> maps whose times count them from 0."""
         frames = video.shape[1]
         strides = [info.stride[0] for info in self.outputs.values() if info.stride[0]]
         windows = plan_windows(frames, self.clip, math.lcm(*strides) if strides else 1)
         parts = [self._window(video, window) for window in windows]
-        maps = {name: stitch([part[name] for part in parts]) for name in parts[0]}
-        return maps if mask is None else {name: _masked(fmap, mask) for name, fmap in maps.items()}
+        return {name: stitch([part[name] for part in parts]) for name in parts[0]}
 
     def extract(self, video: Tensor) -> Tensor:
         """The plain form: one vector per input frame, (B, T, C, H, W) uint8 -> (B, T, D).
@@ -227,6 +249,28 @@ def stitch(parts: list[FeatureMap]) -> FeatureMap:
     batch, dim, _, rows, columns = data.shape
     summed = data.new_zeros(batch, dim, unique.numel(), rows, columns).index_add(2, slot, data)
     return FeatureMap(summed / counts, unique / 1024)
+
+
+def in_order(parts: list[FeatureMap]) -> FeatureMap:
+    """One map of all steps of several, sorted by time in each row."""
+    data = torch.cat([part.data for part in parts], 2)
+    batch, dim, steps, rows, columns = data.shape
+    times, order = torch.cat([part.times.expand(batch, -1) for part in parts], 1).sort(dim=1, stable=True)
+    data = data.gather(2, order[:, None, :, None, None].expand(batch, dim, steps, rows, columns))
+    if all(part.mask is None for part in parts):
+        return FeatureMap(data, times)
+    whole = [torch.ones_like(part.times.expand(batch, -1), dtype=torch.bool) for part in parts]
+    masks = [real if part.mask is None else part.mask for part, real in zip(parts, whole, strict=True)]
+    return FeatureMap(data, times, torch.cat(masks, 1).gather(1, order))
+
+
+def _between(times: Tensor, places: Tensor) -> Tensor:
+    """Times at ``places`` (T',) of frames whose times are (B, T), continued at the ends: (B, T')."""
+    times, places = times.to(places.device, torch.float32), places.to(torch.float32)
+    if times.shape[1] == 1:
+        return times + places
+    left = places.floor().long().clamp(0, times.shape[1] - 2)
+    return torch.lerp(times[:, left], times[:, left + 1], (places - left).expand(len(times), -1))
 
 
 def _real(fmap: FeatureMap, info: FeatureInfo, last_frame: int) -> FeatureMap:

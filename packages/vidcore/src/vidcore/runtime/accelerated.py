@@ -100,9 +100,11 @@ class Accelerated(Extractor):
         """See ``Extractor``."""
         return self.eager.convert(published)
 
-    def features(self, video: Tensor, mask: Tensor | None = None) -> dict[str, FeatureMap]:
+    def features(
+        self, video: Tensor, mask: Tensor | None = None, times: Tensor | None = None, windows: int = 1
+    ) -> dict[str, FeatureMap]:
         """See ``Extractor``; what the extractor does around its forward is done here too."""
-        return self._stand_in().features(video, mask)
+        return self._stand_in().features(video, mask, times, windows)
 
     def extract(self, video: Tensor) -> Tensor:
         """See ``Extractor``."""

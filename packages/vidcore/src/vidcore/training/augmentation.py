@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from vidcore.config import RunConfig
 from vidcore.config.augment import AugmentConfig
+from vidcore.errors import DataError
+from vidcore.frames import Frames
 from vidcore.model import VideoModel
 from vidcore.training.batches import Batch, BatchSource
 from vidcore.training.preparation import PreparedData
@@ -114,11 +117,36 @@ class MixedClips:
         for batch in self._source.batches(plan, epoch):
             here = batch.to(self._device)
             generator = np.random.default_rng((self._seed, epoch, *batch.rows))
-            mixed = mix_batch(
-                here.clips or {}, here.targets, generator, self._config, classes=self._classes, mask=here.mask
+            clips = here.clips or {}
+            videos = {name: _video(clip) for name, clip in clips.items()}
+            mixed = mix_batch(videos, here.targets, generator, self._config, classes=self._classes, mask=here.mask)
+            found = {name: _mixed(clip, mixed.clips[name], mixed.partner) for name, clip in clips.items()}
+            yield replace(
+                here, clips=found, targets=mixed.targets, mask=here.mask if mixed.mask is None else mixed.mask
             )
-            mask = here.mask if mixed.mask is None else mixed.mask
-            yield replace(here, clips=mixed.clips, targets=mixed.targets, mask=mask)
+
+
+def _video(clips: Tensor | Frames) -> Tensor:
+    """The pixels of clips that can be mixed.
+
+    Raises:
+        DataError: they have several lengths.
+    """
+    if isinstance(clips, Tensor):
+        return clips
+    if len(set(clips.shapes)) > 1:
+        raise DataError(
+            "mixup and cutmix mix clips of one length, and these have several; draw one window of each: "
+            "data.jitter=true, or give all the same frames: data.sampling=uniform"
+        )
+    return clips.video
+
+
+def _mixed(clips: Tensor | Frames, video: Tensor, partner: Tensor) -> Tensor | Frames:
+    """The clips with other pixels; a frame is real where one of the two is."""
+    if isinstance(clips, Tensor):
+        return video
+    return clips._replace(video=video, mask=clips.mask | clips.mask[partner.to(clips.mask.device)])
 
 
 def _size(config: RunConfig, model: VideoModel) -> tuple[int, int] | None:

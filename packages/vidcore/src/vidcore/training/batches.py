@@ -10,15 +10,17 @@ import torch
 from torch import Tensor
 
 from vidcore.features import FeatureMap
+from vidcore.frames import Frames
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """Clips of one forward and what they should be recognised as.
 
-    clips      {stream: uint8 (B, T, 3, h, w)}, each fitted to its extractor; or ``None`` where ``features`` is set
+    clips      {stream: Frames}, each as its extractor takes them; or ``None`` where ``features`` is set
     features   {stream: FeatureMap}, encoded before; or ``None``
-    mask       (B, T) bool, False where a frame is padding
+    mask       (B, T) bool, False where a frame is padding, of clips given as plain tensors (B, T, 3, h, w); ``Frames``
+               and ``features`` have their own, and T is then 0
     targets    (B,) or (B, C)
     rows       number of each clip within its data
     """
@@ -26,7 +28,7 @@ class Batch:
     targets: Tensor
     mask: Tensor
     rows: tuple[int, ...]
-    clips: Mapping[str, Tensor] | None = None
+    clips: Mapping[str, Tensor | Frames] | None = None
     features: Mapping[str, FeatureMap] | None = None
 
     def __len__(self) -> int:
@@ -34,7 +36,8 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The batch on another device."""
-        held = [self.targets, self.mask, *(self.clips or {}).values()]
+        held = [self.targets, self.mask]
+        held += [clip.video if isinstance(clip, Frames) else clip for clip in (self.clips or {}).values()]
         held += [fmap.data for fmap in (self.features or {}).values()]
         if all(tensor.device == device for tensor in held):
             return self
@@ -42,9 +45,13 @@ class Batch:
             self.targets.to(device, non_blocking=True),
             self.mask.to(device, non_blocking=True),
             self.rows,
-            self.clips and {name: clip.to(device, non_blocking=True) for name, clip in self.clips.items()},
+            self.clips and {name: _moved(clip, device) for name, clip in self.clips.items()},
             self.features and {name: fmap.to(device, non_blocking=True) for name, fmap in self.features.items()},
         )
+
+
+def _moved(clip: Tensor | Frames, device: torch.device) -> Tensor | Frames:
+    return clip.to(device) if isinstance(clip, Frames) else clip.to(device, non_blocking=True)
 
 
 class BatchSource(Protocol):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from vidcore.features import FeatureMap
+from vidcore.features import FeatureMap, joined
 from vidcore.training.batches import Batch
 
 
@@ -18,7 +18,7 @@ class EncodedClips:
         self._targets = torch.cat([part.targets for part in parts])
         self._mask = torch.cat([part.mask for part in parts])
         self._rows = [row for part in parts for row in part.rows]
-        self._maps = {name: _joined([_features(part)[name] for part in parts]) for name in _features(parts[0])}
+        self._maps = {name: joined([_features(part)[name] for part in parts]) for name in _features(parts[0])}
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -42,13 +42,6 @@ class EncodedClips:
 
 def _features(batch: Batch) -> Mapping[str, FeatureMap]:
     return batch.features or {}
-
-
-def _joined(maps: Sequence[FeatureMap]) -> FeatureMap:
-    first = maps[0]
-    times = torch.cat([fmap.times for fmap in maps]) if first.times.dim() == 2 else first.times
-    mask = torch.cat([fmap.mask for fmap in maps if fmap.mask is not None]) if first.mask is not None else None
-    return FeatureMap(torch.cat([fmap.data for fmap in maps]), times, mask)
 
 
 def taken(fmap: FeatureMap, index: Tensor) -> FeatureMap:

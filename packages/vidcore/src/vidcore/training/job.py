@@ -13,6 +13,7 @@ from vidcore.catalog import Registry, installed
 from vidcore.config import RunConfig
 from vidcore.config.classifier import with_classifier
 from vidcore.config.early import check_parts, check_run, check_trackers
+from vidcore.data.sampling import Sampling
 from vidcore.errors import RunError, VidcoreError
 from vidcore.model import VideoModel
 from vidcore.training.augmentation import augmentation_of
@@ -181,11 +182,12 @@ def resolved(config: RunConfig, model: VideoModel) -> RunConfig:
     )
     redrawn = config.augments or len(model.frozen) < len(model.streams)
     jitter = config.data.jitter if config.data.jitter is not None else redrawn
-    frames = config.data.frames or max(form.frames or 16 for form in formats)
+    asked = Sampling.asked(config.data, formats)
+    frames = None if asked.kind == "published" else asked.frames
     return config.model_copy(
         update={
             "extractors": extractors,
-            "data": config.data.model_copy(update={"frames": frames, "jitter": jitter}),
+            "data": config.data.model_copy(update={"sampling": asked.kind, "frames": frames, "jitter": jitter}),
             "train": config.train.model_copy(update={"precision": chosen_precision(config.train)}),
         }
     )

@@ -14,12 +14,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from vidcore.catalog import ClipFormat
-from vidcore.data.augment import views
-from vidcore.data.clips import read_clips
 from vidcore.data.manifest import Row
 from vidcore.data.sampling import Sampling
+from vidcore.data.streams import StreamReader
 from vidcore.errors import DataError, TrainingError, VidcoreError
-from vidcore.preprocess import fit_frames
+from vidcore.frames import Frames
 from vidcore.training.batches import Batch
 
 if TYPE_CHECKING:
@@ -33,14 +32,13 @@ _FIXED = -1
 @dataclass(frozen=True, slots=True, eq=False)
 class _Sample:
     row: int
-    views: list[Tensor]
-    mask: Tensor
+    views: list[Frames]
     target: Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClipDataset(Dataset[list[_Sample] | VidcoreError]):
-    """Clips of rows, fitted to every extractor, still uint8: of each row as many as the sampling cuts, times ``crops``.
+    """Clips of rows, fitted to every extractor, still uint8: of each row as many as the reader cuts.
 
     A random clip depends on (seed, epoch, number of the row) and on nothing else, so the number of
     workers and the order of the batches change nothing.
@@ -48,39 +46,30 @@ class ClipDataset(Dataset[list[_Sample] | VidcoreError]):
 
     rows: Sequence[Row]
     targets: Tensor
-    sampling: Sampling
-    formats: Sequence[ClipFormat]
+    reader: StreamReader
     seed: int
-    size: int | None = None
     jitter: bool = True
     augment: Augment | None = None
-    crops: int = 1
 
     def __getitem__(self, key: Key) -> list[_Sample] | VidcoreError:
         """The clips, or the error: one that is raised in a worker would come back as text with a traceback."""
         number, epoch = key
         generator = None if epoch == _FIXED else np.random.default_rng((self.seed, epoch, number))
-        samples = []
+        target = self.targets[number]
+
+        def change(frames: Tensor) -> Tensor:
+            nonlocal target
+            if self.augment is None or generator is None:
+                return frames
+            frames, mirrored = self.augment(frames, generator, target)
+            target = target if mirrored is None else mirrored
+            return frames
+
         try:
-            clips = read_clips(self.rows[number], [self.sampling], generator=generator if self.jitter else None)[0]
-            for clip in clips:
-                frames, target = clip.frames, self.targets[number]
-                if self.augment is not None and generator is not None:
-                    frames, mirrored = self.augment(frames, generator, target)
-                    target = target if mirrored is None else mirrored
-                looks = [views(self._any_size(frames, form), form, self.crops) for form in self.formats]
-                samples += [
-                    _Sample(number, [view.contiguous() for view in look], clip.mask, target)
-                    for look in zip(*looks, strict=True)
-                ]
+            looks = self.reader.read(self.rows[number], generator=generator if self.jitter else None, change=change)
         except VidcoreError as exc:
             return exc
-        return samples
-
-    def _any_size(self, frames: Tensor, form: ClipFormat) -> Tensor:
-        if form.size is not None or self.size is None:
-            return frames
-        return fit_frames(frames, ClipFormat(size=(self.size, self.size)))
+        return [_Sample(number, views, target) for views in looks]
 
 
 class ClipLoader:
@@ -92,7 +81,8 @@ class ClipLoader:
     Args:
         rows: of the data.
         targets: of the rows.
-        sampling: how clips are cut; where it cuts several of a row, each is a clip of the batch, side by side.
+        sampling: how clips are cut, for each stream by its own format; where it cuts several of a row, each is a clip
+            of the batch, side by side.
         streams: the clip each stream takes.
         seed: of what is drawn.
         size: side in pixels for extractors that take any.
@@ -118,14 +108,11 @@ class ClipLoader:
         workers: int | None = None,
         pin: bool = False,
     ) -> None:
-        views = {name: form.geometry for name, form in streams.items()}
-        kinds = list(dict.fromkeys(views.values()))
-        self._view_of = {name: kinds.index(view) for name, view in views.items()}
+        self._reader = StreamReader(sampling, streams, size=size, crops=crops)
         self._plan: list[list[Key]] = []
         self.workers = min(workers if workers is not None else default_workers(), len(rows))
-        formats = [next(form for name, form in streams.items() if views[name] == kind) for kind in kinds]
         self._loader = DataLoader(
-            ClipDataset(rows, targets, sampling, formats, seed, size, jitter, augment, crops),
+            ClipDataset(rows, targets, self._reader, seed, jitter, augment),
             batch_sampler=_Plan(self),
             num_workers=self.workers,
             collate_fn=_collate,
@@ -157,9 +144,10 @@ class ClipLoader:
                 raise TrainingError(_dead_worker(exc)) from exc
             if isinstance(answer, VidcoreError):
                 raise answer
-            seen, mask, targets, rows = answer
-            clips = {name: seen[view] for name, view in self._view_of.items()}
-            yield Batch(targets, mask, rows, clips)
+            seen, targets, rows = answer
+            # Pinning makes lists of tuples.
+            clips = self._reader.named([v._replace(shapes=tuple((k, n) for k, n in v.shapes)) for v in seen])
+            yield Batch(targets, torch.ones(len(rows), 0, dtype=torch.bool), rows, clips)
 
 
 class ClipSplit:
@@ -198,7 +186,7 @@ class _Plan:
         return len(self._owner._plan)
 
 
-_Stacked = tuple[list[Tensor], Tensor, Tensor, tuple[int, ...]]
+_Stacked = tuple[list[Frames], Tensor, tuple[int, ...]]
 
 
 def _collate(answers: list[list[_Sample] | VidcoreError]) -> _Stacked | VidcoreError:
@@ -213,16 +201,15 @@ def _collate(answers: list[list[_Sample] | VidcoreError]) -> _Stacked | VidcoreE
 def _stacked(samples: list[_Sample]) -> _Stacked | VidcoreError:
     stacked = []
     for kind in zip(*(sample.views for sample in samples), strict=True):
-        sizes = {tuple(view.shape) for view in kind}
+        sizes = {tuple(view.video.shape[-2:]) for view in kind}
         if len(sizes) > 1:
-            shown = " and ".join(f"{h}x{w}" for *_, h, w in sorted(sizes)[:2])
+            shown = " and ".join(f"{h}x{w}" for h, w in sorted(sizes)[:2])
             return DataError(
                 f"videos of different sizes ({shown}) meet in one batch, and the extractor takes any size; "
                 "set one for all: data.size=128"
             )
-        stacked.append(torch.stack(kind))
-    masks, targets = (torch.stack([getattr(sample, name) for sample in samples]) for name in ("mask", "target"))
-    return stacked, masks, targets, tuple(sample.row for sample in samples)
+        stacked.append(Frames.together(kind))
+    return stacked, torch.stack([sample.target for sample in samples]), tuple(sample.row for sample in samples)
 
 
 def _start_worker(_: int) -> None:

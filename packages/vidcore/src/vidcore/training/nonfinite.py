@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from vidcore.frames import Frames
 from vidcore.training.batches import Batch
 from vidcore.training.files import replacing
 
@@ -39,7 +40,10 @@ def save_step(path: Path, batches: Sequence[Batch], facts: Mapping[str, str]) ->
     tensors: dict[str, Tensor] = {}
     for number, batch in enumerate(batches):
         parts = {"targets": batch.targets, "mask": batch.mask, "rows": torch.tensor(batch.rows)}
-        parts |= {f"clips/{name}": clip for name, clip in (batch.clips or {}).items()}
+        parts |= {
+            f"clips/{name}": clip.video if isinstance(clip, Frames) else clip
+            for name, clip in (batch.clips or {}).items()
+        }
         parts |= {f"features/{name}": fmap.data for name, fmap in (batch.features or {}).items()}
         # A copy each: streams that look at one view share its memory, which the format refuses.
         tensors |= {f"{number}/{name}": tensor.detach().cpu().clone().contiguous() for name, tensor in parts.items()}

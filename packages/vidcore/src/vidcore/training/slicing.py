@@ -6,7 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+from torch import Tensor
+
 from vidcore.features import FeatureMap
+from vidcore.frames import Frames
 from vidcore.training.batches import Batch
 from vidcore.training.optimisation import part_bounds
 
@@ -20,7 +23,7 @@ def sliced(batch: Batch, first: int, last: int) -> Batch:
         targets=batch.targets[first:last],
         mask=batch.mask[first:last],
         rows=batch.rows[first:last],
-        clips=batch.clips and {name: clip[first:last] for name, clip in batch.clips.items()},
+        clips=batch.clips and {name: _clips(clip, first, last) for name, clip in batch.clips.items()},
         features=batch.features and {name: _rows(fmap, first, last) for name, fmap in batch.features.items()},
     )
 
@@ -44,6 +47,10 @@ def chunks(batch: Batch, size: int) -> Iterable[Batch]:
     """The clips of a batch, at most ``size`` at a time."""
     for first in range(0, len(batch), size):
         yield sliced(batch, first, min(first + size, len(batch)))
+
+
+def _clips(clip: Tensor | Frames, first: int, last: int) -> Tensor | Frames:
+    return clip.clips(first, last) if isinstance(clip, Frames) else clip[first:last]
 
 
 def _rows(fmap: FeatureMap, first: int, last: int) -> FeatureMap:

@@ -14,6 +14,7 @@ from vidcore.data.manifest import Row
 from vidcore.data.sampling import Sampling
 from vidcore.errors import DataError
 from vidcore.extract import ClipKeys, ExtractProgress, FailedRow, extract, extractor_identity, key_size
+from vidcore.extract.estimate import estimate
 from vidcore.extract.identity import Keep, Precision
 from vidcore.extractors.base import Extractor
 from vidcore.model import VideoModel
@@ -24,6 +25,8 @@ from vidcore.training.progress import Progress
 
 _READ_CLIPS = 256
 _SHOWN_FAILURES = 5
+# Records whose size is looked at, for all.
+_LOOKED_AT = 16
 
 
 class StoredClips:
@@ -81,9 +84,10 @@ class StoredData:
         """Memory that the features of all rows take."""
         total = 0
         for stream, stored in self._collections.items():
-            keys = self._keys[stream]
-            one = stored.record(next(iter(keys.values())), next(iter(stored.outputs)))
-            total += one.data.nbytes * len(keys)
+            keys, output = list(self._keys[stream].values()), next(iter(stored.outputs))
+            # Clips differ in length, and in memory all are as long as the longest.
+            some = keys[:: max(len(keys) // _LOOKED_AT, 1)]
+            total += max(stored.record(key, output).data.nbytes for key in some) * len(keys)
         return total
 
     def part(self, rows: Sequence[int]) -> StoredClips | EncodedClips:
@@ -118,7 +122,7 @@ def store_features(
         rows: the data.
         used: the rows whose features are wanted.
         targets: one per row.
-        sampling: how clips are cut.
+        sampling: how clips are cut, for each stream by its own format.
         config: ``store``, ``runtime``, ``size`` and ``workers`` of the data.
         precision: of the run; features are computed in it.
         progress: hears how far it is.
@@ -132,8 +136,8 @@ def store_features(
     computed: Precision = "bfloat16" if precision == "bf16-mixed" else "float32"
     wanted, hashed = [rows[number] for number in used], ClipKeys()
     keys = {
-        name: dict(zip(used, hashed.of(wanted, sampling, key_size(extractor.clip, config.size)), strict=True))
-        for name, extractor in extractors.items()
+        name: dict(zip(used, hashed.of(wanted, sampling.of(e.clip), key_size(e.clip, config.size)), strict=True))
+        for name, e in extractors.items()
     }
 
     keep: Keep = "map" if model.fusion.spatial or model.readout.spatial else "sequence"
@@ -149,6 +153,9 @@ def store_features(
         else:
             lacking[name] = extractor
     if lacking:
+        absent = {key for name in lacking for key in found[name].missing(keys[name].values())}
+        without = [rows[number] for number in used if any(keys[name][number] in absent for name in lacking)]
+        progress.note(estimate(without, len(without), lacking, sampling, config.size).in_words())
         progress.begin("extracting features", len(wanted))
         report = extract(
             wanted,

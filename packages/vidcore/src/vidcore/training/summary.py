@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from vidcore.config import RunConfig
+from vidcore.data.sampling import Sampling
 from vidcore.model import VideoModel
 from vidcore.training.device import device_name
 from vidcore.training.one_device import OneDevice
@@ -70,7 +71,12 @@ def header(model: VideoModel, config: RunConfig, splits: str, steps: str, fabric
     sources = dict.fromkeys(head.source or data.source for head in config.heads) or {data.source: None}
     balance = f", balanced by {data.balance}" if data.balance != "size" else ""
     lines.append(f"data       {' & '.join(sources)}: {splits}{balance}")
-    lines.append(f"clips      {data.frames} frames, {data.sampling} sampling, {jitter}")
+    rule = Sampling.asked(data)
+    own = {stream: rule.of(model.extractor(stream).clip) for stream in model.streams}
+    if len(set(own.values())) == 1:
+        lines.append(f"clips      {next(iter(own.values())).in_words()}, {jitter}")
+    else:
+        lines += [f"clips      {stream}: {sampling.in_words()}, {jitter}" for stream, sampling in own.items()]
     lines.append(f"training   {steps}, seed {train.seed}, {device_name(fabric.device)}, {train.precision}"
                  f"{_processes(fabric)}")  # fmt: skip
     if fabric.world_size > 1 and has_batch_statistics(model):

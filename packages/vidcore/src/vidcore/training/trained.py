@@ -18,14 +18,13 @@ from vidcore.assemble import assemble
 from vidcore.catalog import ClipFormat, Registry, installed
 from vidcore.config import RunConfig, run_config
 from vidcore.config.classifier import names_extractor
-from vidcore.data.clips import read_clip
 from vidcore.data.manifest import Row
 from vidcore.data.sampling import Sampling
+from vidcore.data.streams import StreamReader
 from vidcore.errors import DecodeError, RunError, UnknownNameError
 from vidcore.heads.base import TargetInfo
 from vidcore.heads.several import shares
 from vidcore.model import VideoModel
-from vidcore.preprocess import fit_frames
 from vidcore.training.checkpoints import trained_state
 from vidcore.training.device import chosen_device
 from vidcore.training.environment import missing_plugins
@@ -109,7 +108,7 @@ class TrainedModel:
 
     @property
     def sampling(self) -> Sampling:
-        """How clips are cut from videos."""
+        """How clips are cut from videos; ``.of`` a stream's clip is what this stream sees."""
         return sampling_of(self.config)
 
     @property
@@ -175,18 +174,10 @@ class TrainedModel:
     @torch.inference_mode()
     def answer(self, row: Row) -> torch.Tensor:
         """What the head predicts for one video, (1, ...)."""
-        clip = read_clip(row, self.sampling)
-        views = {name: self._fitted(clip.frames, form)[None] for name, form in self.streams.items()}
-        outputs = self.model(
-            {name: view.to(self.device) for name, view in views.items()}, clip.mask[None].to(self.device)
-        )
+        reader = StreamReader(self.sampling, self.streams, size=self.config.data.size)
+        (kinds,) = reader.read(row)
+        outputs = self.model({name: view.to(self.device) for name, view in reader.named(kinds).items()})
         return self.model.head.predictions(outputs)
-
-    def _fitted(self, frames: torch.Tensor, form: ClipFormat) -> torch.Tensor:
-        size = self.config.data.size
-        if form.size is None and size is not None:
-            frames = fit_frames(frames, ClipFormat(size=(size, size)))
-        return fit_frames(frames, form)
 
 
 def _prediction(video: Path, said: torch.Tensor, classes: Sequence[str], top_k: int) -> Prediction:
@@ -198,9 +189,8 @@ def _prediction(video: Path, said: torch.Tensor, classes: Sequence[str], top_k: 
 
 
 def sampling_of(config: RunConfig) -> Sampling:
-    """The sampling rule of a resolved configuration (one whose ``data.frames`` is set)."""
-    data = config.data
-    return Sampling(data.sampling, data.frames or 16, data.stride)
+    """The sampling rule of a resolved configuration; ``.of`` an extractor's clip format is that extractor's own."""
+    return Sampling.asked(config.data)
 
 
 def save_trained(
@@ -283,7 +273,7 @@ def _save_recipe(folder: Path, config: RunConfig, targets: TargetInfo, facts: Ma
             "vidcore": version("vidcore"),
             **{name: tree[name] for name in _MODEL_PARTS},
             "standardise": config.train.standardise,
-            "clips": {name: tree["data"][name] for name in ("frames", "sampling", "stride", "size")},
+            "clips": {name: tree["data"][name] for name in ("frames", "sampling", "stride", "windows", "size")},
             "targets": asdict(targets),
             **facts,
         },

@@ -11,18 +11,20 @@ from typing import Any
 
 from vidcore.analysis.comparison.cells import Cell
 from vidcore.analysis.comparison.folder import Base, ComparisonFolder
-from vidcore.analysis.efficiency import Efficiency, measure
+from vidcore.analysis.efficiency import measure
 from vidcore.assemble import create
 from vidcore.catalog import ExtractorSpec, Registry
-from vidcore.config import ExtractorChoice, RunConfig
-from vidcore.data.clips import read_clip
+from vidcore.config import ExtractorChoice
 from vidcore.data.manifest import read_source
+from vidcore.data.streams import drawn_of, read_size
 from vidcore.errors import VidcoreError
 from vidcore.training.device import chosen_device
 from vidcore.training.files import read_json, write_json
 from vidcore.training.trained import sampling_of
 
 _FORMAT = 1
+# Clips whose windows are counted.
+_LOOKED_AT = 16
 BATCH = 4
 # Enough for a median that tells extractors apart: they differ by factors, not by percents.
 _REPEATS, _SECONDS = 10, 5.0
@@ -53,13 +55,13 @@ class Cost:
     device: str
 
     @classmethod
-    def of(cls, found: Mapping[str, Any]) -> Cost:
-        """From what ``Efficiency.as_dict`` gave."""
+    def of(cls, found: Mapping[str, Any], windows: float = 1.0) -> Cost:
+        """From what ``Efficiency.as_dict`` gave of one window, for clips of so many."""
         return cls(
             parameters=found["parameters"],
-            flops=found["flops"],
-            latency=found["latency"]["median"],
-            throughput=found["throughput"]["median"],
+            flops=None if found["flops"] is None else found["flops"] * windows,
+            latency=found["latency"]["median"] * windows,
+            throughput=found["throughput"]["median"] / windows,
             peak_memory=found["peak_memory"],
             width=found["width"],
             device=found["device"],
@@ -124,39 +126,47 @@ class Costs:
                 self.notes.append(f"the cost of {choice.name} could not be measured: {str(exc).splitlines()[0]}")
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_json(
-                path, {"format": _FORMAT, "extractor": choice.model_dump(mode="json"), "efficiency": found.as_dict()}
-            )
+            write_json(path, {"format": _FORMAT, "extractor": choice.model_dump(mode="json"), **found})
 
     def of(self, cell: Cell) -> list[Cost]:
         """What each extractor of a cell needs; nothing where one of them was not measured."""
         paths = [self._folder.costs / f"{_slug(choice)}.json" for choice in cell.extractors]
         if not all(path.exists() for path in paths):
             return []
-        return [Cost.of(read_json(path)["efficiency"]) for path in paths]
+        found = [read_json(path) for path in paths]
+        return [Cost.of(one["efficiency"], one.get("windows", 1.0)) for one in found]
+
+    def seen(self, cells: Sequence[Cell]) -> list[str]:
+        """What each extractor saw of a clip, where all do not see the same frames."""
+        if self._base.config.data.sampling != "published":
+            return []
+        choices = {_slug(choice): choice for cell in cells for choice in cell.extractors}
+        found = {choice.name: self._folder.costs / f"{slug}.json" for slug, choice in choices.items()}
+        facts = {name: read_json(path) for name, path in found.items() if path.exists()}
+        return [f"{name} sees {fact['sampling']}" for name, fact in facts.items() if "sampling" in fact]
 
 
-def _measured(choice: ExtractorChoice, folder: ComparisonFolder, base: Base, registry: Registry) -> Efficiency:
+def _measured(choice: ExtractorChoice, folder: ComparisonFolder, base: Base, registry: Registry) -> dict[str, Any]:
+    """The efficiency of one window, and how many windows a clip has in the mean."""
     config = base.config
     extractor = create(choice.name, registry=registry, **choice.options).to(chosen_device(config.train.device))
-    return measure(
+    sampling = sampling_of(config).of(extractor.clip)
+    rows = list(read_source(next(folder.ground.glob("*/split.csv")), labels=False))
+    # Those of some clips stand for all.
+    drawn = [drawn_of(row, [sampling])[0] for row in rows[:: max(len(rows) // _LOOKED_AT, 1)]]
+    windows = sum(one.windows for one in drawn) / len(drawn)
+    size = config.data.size
+    found = measure(
         extractor,
         batch=BATCH,
-        frames=config.data.frames,
-        size=_frame_size(folder, config),
+        frames=max(one.indices.shape[1] // one.windows for one in drawn),
+        size=(size, size) if size is not None else read_size(rows[0]),
         repeats=_REPEATS,
         seconds=_SECONDS,
     )
-
-
-def _frame_size(folder: ComparisonFolder, config: RunConfig) -> tuple[int, int]:
-    """(rows, columns) of the frames that an extractor of any size sees here; those of the first video stand for all."""
-    if config.data.size is not None:
-        return config.data.size, config.data.size
-    first = next(folder.ground.glob("*/split.csv"))
-    clip = read_clip(read_source(first, labels=False)[0], sampling_of(config))
-    rows, columns = clip.frames.shape[-2:]
-    return rows, columns
+    words = sampling.in_words().partition(", at most")[0]
+    many = f", {windows:.3g} windows a clip in the mean" if sampling.kind == "published" else ""
+    return {"efficiency": found.as_dict(), "windows": windows, "sampling": words + many}
 
 
 def _slug(choice: ExtractorChoice) -> str:

@@ -44,8 +44,13 @@ class Base:
         folds = f"{train.folds} folds" if train.folds else "one split"
         if train.folds == "group":
             folds = "one group left out at a time"
+        frames = (
+            "the same segments, each extractor at its published pace"
+            if data.sampling == "published"
+            else f"the same {data.frames} frames a clip ({data.sampling})"
+        )
         return (
-            f"All rows: the same {data.frames} frames a clip ({data.sampling}), {folds}, seed {train.seed}, "
+            f"All rows: {frames}, {folds}, seed {train.seed}, "
             f"{train.epochs} epochs of batches of {train.batch_size}, {train.precision}."
         )
 

@@ -11,11 +11,12 @@ import yaml
 from pydantic import ValidationError
 
 from vidcore.analysis.comparison.cells import Cell, Combination
-from vidcore.catalog import ExtractorSpec, HeadSpec, Registry
+from vidcore.catalog import ClipFormat, ExtractorSpec, HeadSpec, Registry
 from vidcore.config import Choice, ExtractorChoice, RunConfig, build_run_config, read_yaml
 from vidcore.config.classifier import has_classifier
 from vidcore.config.messages import explain
 from vidcore.config.run import with_weights
+from vidcore.data.sampling import Sampling
 from vidcore.errors import ConfigError
 from vidcore.training.device import chosen_precision
 
@@ -139,7 +140,7 @@ def base_config(
         given: sections ``data`` and ``train``.
         overrides: ``key=value``.
         before: the base of the rows that are there.
-        found: the extractors asked for, which decide the length of the clips where nothing else does.
+        found: the extractors asked for; where they share their frames, they decide how many.
         registry: components.
 
     Raises:
@@ -151,13 +152,15 @@ def base_config(
     tree = {name: {**started.get(name, {}), **given.get(name, {})} for name in ("augment", "data", "train")}
     config = build_run_config(file, tree, overrides)
     source, data = Path(config.data.source), config.data
+    asked = Sampling.asked(data, _formats(found, registry))
     return config.model_copy(
         update={
             "data": data.model_copy(
                 update={
                     # A path means the same from wherever rows are added.
                     "source": str(source.absolute()) if source.exists() else data.source,
-                    "frames": data.frames or _frames(found, registry),
+                    "sampling": asked.kind,
+                    "frames": None if asked.kind == "published" else asked.frames,
                     # One row that trains its extractor and one that does not would see other frames by default.
                     "jitter": bool(data.jitter),
                 }
@@ -172,16 +175,15 @@ def _section(file: Path | None, name: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _frames(found: Sequence[Combination], registry: Registry) -> int:
-    """Frames a clip: the most that one of the extractors eats, where it eats a certain number, or 16."""
-    frames = [16]
+def _formats(found: Sequence[Combination], registry: Registry) -> list[ClipFormat]:
+    """The clip that each extractor takes."""
+    formats = []
     for choice in {choice.name: choice for combination in found for choice in combination}.values():
         entry, tag = registry.find("extractor", choice.name)
         if isinstance(entry.spec, ExtractorSpec):
             chosen = choice.options.get("weights") or tag
-            own = next((w.clip for w in entry.spec.weights if w.tag == chosen and w.clip), entry.spec.clip)
-            frames.append(own.frames or 16)
-    return max(frames)
+            formats.append(next((w.clip for w in entry.spec.weights if w.tag == chosen and w.clip), entry.spec.clip))
+    return formats
 
 
 def _choice(kind: type[C], name: str, settings: Settings) -> C:
