@@ -138,6 +138,7 @@ class DataReport:
             "split_classes": self.split_classes,
             "look_alikes": [list(group) for group in self.look_alikes],
             "quick": self.quick,
+            "assumptions": [{"path": str(video.path), "assumed": note} for video in self.videos for note in video.notes],
             "ranges": self.ranges(),
             "codecs": dict(Counter(video.codec for video in self.videos)),
         }
@@ -251,7 +252,7 @@ def _report(
         if "info" not in answer:
             failures.append(Failure(path, answer["stage"], answer["reason"], tuple(places[file])))
             continue
-        videos.append(VideoInfo(**answer["info"] | {"path": path}))
+        videos.append(VideoInfo(**answer["info"] | {"path": path, "notes": tuple(answer["info"]["notes"])}))
         for row, frames in zip(places[file], answer["counts"], strict=True):
             if frames < wanted:
                 short.append(ShortRow(row, path, frames, wanted))
