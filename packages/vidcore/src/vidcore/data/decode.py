@@ -137,13 +137,13 @@ class VideoReader:
         import torch
 
         wanted = self._checked(indices)
-        self._check_memory(len(wanted))
         places: dict[int, list[int]] = {}
         for place, index in enumerate(wanted):
             places.setdefault(index, []).append(place)
         rows: NDArray[np.uint8] | None = None
         for index, pixels in self.pixels(places):
             if rows is None:
+                self._check_memory(len(wanted), *pixels.shape[:2])
                 rows = _memory((len(wanted), *pixels.shape))
             for place in places[index]:
                 rows[place] = pixels
@@ -218,8 +218,7 @@ class VideoReader:
                 )  # fmt: skip
         return [index % total for index in wanted]
 
-    def _check_memory(self, frames: int) -> None:
-        width, height = self._stored_size
+    def _check_memory(self, frames: int, height: int, width: int) -> None:
         needed = frames * width * height * BYTES_PER_PIXEL
         if needed > CLIP_BYTES.value:
             raise VideoError(
