@@ -11,7 +11,7 @@ import pytest
 import torch
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
-from vidcore.data import _hardware, _packets, nvdec
+from vidcore.data import _hardware, _open, nvdec
 from vidcore.data._hardware import Planes
 from vidcore.data.decode import VideoReader
 from vidcore.data.nvdec import Nvdec, NvdecReader
@@ -60,7 +60,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
         begin(reader, path, owner)
         reader._planes = Faked()
 
-    monkeypatch.setattr(_packets, "accelerator", lambda number: None)
+    monkeypatch.setattr(_open, "accelerator", lambda number: None)
     monkeypatch.setattr(nvdec, "hold_context", lambda number: None)
     monkeypatch.setattr(NvdecReader, "has_accelerator", True)
     monkeypatch.setattr(NvdecReader, "__init__", begun)

@@ -61,11 +61,18 @@ class _LazyGroup(click.Group):
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="vidcore")
-def vidcore() -> None:
+@click.option("--max-frame-pixels", type=click.IntRange(1), help="Refuse videos with larger frames.  [default: 2^26]")
+@click.option("--max-frames", type=click.IntRange(1), help="Refuse videos with more frames.  [default: 10000000]")
+@click.option("--max-clip-bytes", type=click.IntRange(1), help="Refuse clips that take more memory.  [default: 8 GiB]")
+def vidcore(**limits: int | None) -> None:
     """Which video extractor, or which combination, is best for your clips: and the trained model.
 
     Start with `vidcore train`: it makes its own videos and needs no download.
     """
+    # Into the environment, which reaches every process that decodes (vidcore.data.limits).
+    for name, value in limits.items():
+        if value is not None:
+            os.environ[f"VIDCORE_{name.upper()}"] = str(value)
 
 
 def main(args: list[str] | None = None) -> NoReturn:

@@ -90,6 +90,7 @@ def _print(report: DataReport) -> None:
             for d in report.duplicates
         ],
     )
+    _list("read with an assumption", report.assumptions())
     _list(
         "labels that differ in case, white space or Unicode form only count as different classes",
         [" and ".join(ascii(label) for label in group) for group in report.look_alikes],

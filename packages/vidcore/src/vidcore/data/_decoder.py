@@ -9,9 +9,20 @@ import av
 from av.packet import Packet
 from av.video.frame import VideoFrame
 
+from ._bitstream import nal_length_size
+from ._damage import damage_check
 from ._failure import DAMAGED, VideoError
 from ._index import FrameTable, table_from_decoding, table_from_packets
 from ._packets import PacketSource
+
+# One packet is one picture, and every picture is shown: a packet that gives no frame was damaged.
+_ONE_FRAME_A_PACKET = frozenset(
+    {"apng", "cinepak", "dnxhd", "dvvideo", "ffv1", "ffvhuff", "flv1", "gif", "h263", "huffyuv", "jpeg2000",
+     "magicyuv", "mjpeg", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "png", "prores", "qtrle", "rawvideo", "svq1", "theora",
+     "utvideo", "wmv1", "wmv2", "wmv3"}
+)  # fmt: skip
+# Shorter packets may say that the picture before is shown again, and some decoders then give none.
+_PICTURE_BYTES = 16
 
 
 class FrameDecoder:
@@ -32,6 +43,7 @@ class FrameDecoder:
         self._table: FrameTable | None = None
         self._turn = 0
         self._marks = False
+        self._damage = damage_check(source.codec, nal_length_size(source.codec, self._codec.extradata))
 
     @property
     def indexed(self) -> bool:
@@ -115,7 +127,20 @@ class FrameDecoder:
             raise VideoError(self.source.path, "decode", f"frame {min(left)} does not decode", DAMAGED)
 
     def _count_by_decoding(self) -> FrameTable:
-        return table_from_decoding(self.source, [(_packet_of(frame), frame.pts) for frame in self._all()])
+        shown = [(_packet_of(frame), frame.pts) for frame in self._all()]
+        if self.source.codec in _ONE_FRAME_A_PACKET:
+            given = {packet for packet, _ in shown}
+            records = self.source.records
+            lost = [
+                i for i, record in enumerate(records)
+                if record.shows and record.size >= _PICTURE_BYTES and i not in given
+            ]  # fmt: skip
+            if lost:
+                raise VideoError(
+                    self.source.path, "decode",
+                    f"{len(lost)} of its {len(records)} pictures do not decode, the first is packet {lost[0]}", DAMAGED,
+                )  # fmt: skip
+        return table_from_decoding(self.source, shown)
 
     def _all(self) -> Iterator[VideoFrame]:
         turn = self._restart(marks=True)
@@ -138,17 +163,19 @@ class FrameDecoder:
         if self._marks and packet is not None:
             # A tuple: PyAV files such objects under their identity and would confuse equal small integers.
             packet.opaque = (position,)
+        if packet is not None and self._damage is not None and (fault := self._damage(bytes(packet))) is not None:
+            raise self._undecodable(position, fault)
         try:
             frames = self._codec.decode(packet)
         except av.FFmpegError as error:
-            raise VideoError(
-                self.source.path,
-                "decode",
-                f"packet {position} of {len(self.source.records)}: {error.strerror}",
-                DAMAGED,
-            ) from error
+            raise self._undecodable(position, error.strerror) from error
         self.frames_decoded += len(frames)
         return frames
+
+    def _undecodable(self, position: int, fault: str) -> VideoError:
+        return VideoError(
+            self.source.path, "decode", f"packet {position} of {len(self.source.records)}: {fault}", DAMAGED
+        )
 
     def _sound(self, frame: VideoFrame, index: int) -> VideoFrame:
         if frame.is_corrupt:

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ._convert import Converter
 from ._decoder import FrameDecoder
 from ._failure import VideoError
 from ._index import segment_bounds
@@ -66,11 +67,15 @@ def examine(
             stored_size = (source.decoder.width, source.decoder.height)
             decoder = FrameDecoder(source, threads=1)
             orientation = Orientation()
+            converter = Converter(path, *stored_size)
             for index, frame in decoder.frames(range(len(decoder.table)) if decode else [0]):
                 if index == 0:
                     orientation = Orientation.of(frame)
+                converter.check(frame)
                 beat(index)
-            info = describe(decoder, stored_size, orientation)
+            if decode:
+                source.check_sums()
+            info = describe(decoder, stored_size, orientation, converter.notes)
             times = decoder.table.times_seconds
         finally:
             source.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from vidcore.errors import ManifestError
 from ._rows import SPLIT_ALIASES, SPLITS, Row
 
 VIDEO_SUFFIXES = frozenset(
-    {".3gp", ".asf", ".avi", ".flv", ".gif", ".h264", ".h265", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg",
-     ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"}
+    {".3gp", ".apng", ".asf", ".avi", ".dv", ".flv", ".gif", ".h264", ".h265", ".ivf", ".m2ts", ".m4v", ".mjpeg", ".mkv",
+     ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogg", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"}
 )  # fmt: skip
+# Endings of other files that are counted one by one.
+_ENDINGS = 6
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
 
@@ -53,6 +56,22 @@ def iter_folder(folder: Path, *, labels: bool) -> Iterator[Row]:
             yield from _classes(sub, splits[sub])
     else:
         yield from _classes(folder, None)
+
+
+def left_out(folder: Path) -> str | None:
+    """A sentence that counts the visible files of ``folder`` that are not read as videos, by ending; None: no such."""
+    endings: Counter[str] = Counter()
+    for path in folder.rglob("*"):
+        inside = path.relative_to(folder)
+        if any(part.startswith((".", "__")) for part in inside.parts) or not path.is_file():
+            continue
+        if path.suffix.lower() not in VIDEO_SUFFIXES:
+            endings[path.suffix.lower() or "no ending"] += 1
+    if not endings:
+        return None
+    counts = ", ".join(f"{count} {ending}" for ending, count in endings.most_common(_ENDINGS))
+    more = f", {len(endings) - _ENDINGS} other endings" if len(endings) > _ENDINGS else ""
+    return f"left out of {folder}, as not videos by their ending: {counts}{more}"
 
 
 def _classes(folder: Path, split: str | None) -> Iterator[Row]:

@@ -18,8 +18,10 @@ COUNTED_CODECS = frozenset(
     {"h264", "hevc", "av1", "vp8", "vp9", MPEG4, "mjpeg", "png", "gif", "ffv1", "huffyuv", "ffvhuff", "prores",
      "dnxhd", "rawvideo", "utvideo"}
 )  # fmt: skip
-# Rounding of declared durations, and the last frame's own length, are within this.
-DURATION_SLACK_SECONDS = 0.5
+# Their indexes name every picture, so that fewer packets than entries are a loss.
+_INDEXED_CONTAINERS = ("mov,mp4,m4a,3gp,3g2,mj2", "avi")
+# In these every byte up to the end of the file belongs to some frame.
+_FRAMES_ONLY = ("yuv4mpegpipe", "dv")
 # Half a microsecond: a time computed as k / fps must not miss the frame at k / fps by rounding.
 ROUNDING_SECONDS = 5e-7
 
@@ -100,7 +102,8 @@ def table_from_packets(source: PacketSource) -> FrameTable | None:
 def table_from_decoding(source: PacketSource, shown: list[tuple[int | None, int | None]]) -> FrameTable:
     """Index a stream from one full decode: ``shown`` holds ``(packet position, pts)`` as the decoder gave the frames.
 
-    Where the clock steps back (joined MPEG-TS files) it goes on one frame after the frame before.
+    Frames with the same time keep it. Where the clock restarts (joined MPEG-TS files) it continues one frame after the
+    frame before; a single time before its predecessor's is taken for that one's.
     """
     packets = [packet for packet, _ in shown]
     known = [packet for packet in packets if packet is not None]
@@ -109,63 +112,63 @@ def table_from_decoding(source: PacketSource, shown: list[tuple[int | None, int 
     if source.container.format.name == "avi" and not sequential:
         slots = _ticks(source)
         return _table(source, where, sorted(slots[packet] or 0 for packet in known))
-    step = _frame_ticks(source)
-    ticks: list[int] = []
-    offset = 0
-    for _, pts in shown:
-        tick = (ticks[-1] + step) if pts is None and ticks else (pts or 0) + offset
-        if ticks and tick <= ticks[-1]:
-            offset += ticks[-1] + step - tick
-            tick = ticks[-1] + step
-        ticks.append(tick)
+    ticks = _steady([pts for _, pts in shown], _frame_ticks(source))
     return _table(source, where, ticks, sequential=sequential)
 
 
+def _steady(stamps: list[int | None], step: int) -> list[int]:
+    """Times that never decrease, of time stamps as the decoder gave them."""
+    ticks: list[int] = []
+    offset = 0
+    for place, pts in enumerate(stamps):
+        tick = ticks[-1] + step if pts is None and ticks else (pts or 0) + offset
+        if ticks and tick < ticks[-1]:
+            after = stamps[place + 1] if place + 1 < len(stamps) else None
+            if after is None or after + offset <= ticks[-1]:
+                offset += ticks[-1] + step - tick
+                tick = ticks[-1] + step
+            else:
+                tick = ticks[-1]
+        ticks.append(tick)
+    return ticks
+
+
 def check_complete(source: PacketSource) -> None:
-    """Compare what was demuxed with what the file promises.
+    """Compare what was demuxed with what the container says about its own parts.
+
+    A header's count or duration is no such word: it may count slots, another track, or frames an edit list hides.
 
     Raises:
-        VideoError: No packets, fewer than the header counts, one cut short, or an end long before the promised one.
+        VideoError: No packets, a part of the file that is missing, or fewer packets than its index names.
     """
-    records, stream, container = source.records, source.stream, source.container
+    records, name = source.records, source.container.format.name
+    fault = source.survey.fault or _loss(source, name)
     if not records:
-        raise VideoError(source.path, "demux", "its video stream holds no frames", DAMAGED)
-    if len(records) < stream.frames:
-        raise VideoError(
-            source.path, "demux", f"it holds {len(records)} of the {stream.frames} frames its header promises", DAMAGED
-        )
-    name = container.format.name
-    if name != "mpegts" and records[-1].corrupt:
-        raise VideoError(source.path, "demux", f"its last packet (of {len(records)}) is cut short", DAMAGED)
-    if name == "gif" and not _gif_ends(source):
-        raise VideoError(source.path, "demux", f"the GIF stops after {len(records)} frames without its end", DAMAGED)
-    if name == "matroska,webm":
-        _check_duration(source)
+        fault = fault or "its video stream holds no frames"
+    elif name != "mpegts" and records[-1].corrupt:
+        fault = fault or f"its last packet (of {len(records)}) is cut short"
+    if fault is not None:
+        raise VideoError(source.path, "demux", fault, DAMAGED)
 
 
-def _check_duration(source: PacketSource) -> None:
-    # Matroska counts no frames; it declares how long the whole file is. A shorter video is fine where another
-    # stream lasts that long, so only a file all of whose streams stop early is cut short.
-    container = source.container
-    if container.duration is None or source.stream.time_base is None:
-        return
-    declared = container.duration / 1e6
-    others = [stream for stream in container.streams if stream.type == "audio"]
-    ends = [(record.pts or record.dts or 0) + record.duration for record in source.records]
-    end = float(max(ends) * source.stream.time_base)
-    if end >= declared - max(DURATION_SLACK_SECONDS, 2 * _frame_ticks(source) * float(source.stream.time_base)):
-        return
-    if others and source.last_time(others) >= declared - DURATION_SLACK_SECONDS:
-        return
-    raise VideoError(
-        source.path, "demux", f"it stops after {end:.2f} of the {declared:.2f} seconds its header promises", DAMAGED
-    )
-
-
-def _gif_ends(source: PacketSource) -> bool:
-    with source.path.open("rb") as file:
-        file.seek(max(0, source.path.stat().st_size - 64))
-        return file.read().rstrip(b"\x00").endswith(b";")
+def _loss(source: PacketSource, name: str) -> str | None:
+    """Why packets must have been lost on the way through the demuxer."""
+    held = source.demuxed + source.empty
+    promised = 0
+    if name == "mov,mp4,m4a,3gp,3g2,mj2" and not source.survey.edited:
+        promised = source.stream.frames
+    if source.survey.pictures is not None:
+        promised = source.survey.pictures
+    if name in _INDEXED_CONTAINERS and held < len(source.stream.index_entries):
+        # Entries of no size stand for pictures left out; AVI's demuxer does not give them.
+        held, promised = source.demuxed, sum(1 for entry in source.stream.index_entries if entry.size)
+    if held < promised:
+        return f"it holds {held} of the {promised} frames its index names"
+    if name in _FRAMES_ONLY and source.records:
+        size = source.path.stat().st_size
+        if size != source.read_to:  # DV's demuxer fills a frame cut short with what was there before
+            return f"it is cut short in frame {source.demuxed - (size < source.read_to)}"
+    return None
 
 
 def _ticks(source: PacketSource) -> list[int | None]:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import av
 from av.bitstream import BitStreamFilterContext
-from av.container import InputContainer
 from av.packet import Packet
-from av.video.stream import VideoStream
 
 from ._bitstream import (
     MPEG4_NOT_CODED_BYTES,
@@ -24,8 +22,10 @@ from ._bitstream import (
     vp8_shown,
     vp9_shown,
 )
-from ._failure import DAMAGED, NOT_A_VIDEO, VideoError
-from ._hardware import accelerator
+from ._failure import DAMAGED, VideoError
+from ._open import open_stream
+from ._structure import Survey, survey, wrong_checksum
+from .limits import FRAMES
 
 # Compressed clips of a few minutes fit; an hour of film does not and is read twice instead.
 KEEP_BYTES = 32 * 2**20
@@ -52,42 +52,14 @@ class PacketRecord(NamedTuple):
     corrupt: bool
 
 
-def open_stream(path: str | os.PathLike[str], gpu: int | None = None) -> tuple[InputContainer, VideoStream]:
-    """Open ``path`` and choose its video stream by FFmpeg's best-stream rule; decoded on ``gpu`` where that can be.
-
-    Raises:
-        VideoError: There is no such file, it is empty or not a video, it holds no video stream, or no decoder knows it.
-    """
-    path = Path(path)
-    try:
-        if path.is_dir():
-            raise VideoError(path, "open", "it is a folder, not a video file", NOT_A_VIDEO)
-        if path.stat().st_size == 0:
-            raise VideoError(path, "open", "the file is empty (0 bytes)", DAMAGED)
-        hwaccel = None if gpu is None else accelerator(gpu)
-        container = av.open(os.fspath(path), "r", metadata_errors="replace", hwaccel=hwaccel)
-    except av.error.InvalidDataError as error:
-        raise VideoError(
-            path,
-            "open",
-            "it is not a video FFmpeg knows, or the part that says where its frames are is missing",
-            DAMAGED,
-        ) from error
-    except (av.FFmpegError, OSError) as error:
-        raise VideoError(path, "open", error.strerror or str(error), NOT_A_VIDEO) from error
-    stream = cast("VideoStream | None", container.streams.best("video"))
-    if stream is None or stream.disposition & av.stream.Disposition.attached_pic:
-        kinds = ", ".join(sorted({other.type for other in container.streams})) or "nothing"
-        container.close()
-        raise VideoError(path, "open", f"it holds no video stream, only: {kinds}", NOT_A_VIDEO)
-    if stream.codec_context is None:
-        container.close()
-        raise VideoError(path, "open", "this build of FFmpeg has no decoder for its video stream", NOT_A_VIDEO)
-    return container, stream
-
-
 class PacketSource:
-    """Packets of the best video stream, in decode order."""
+    """Packets of the best video stream, in decode order.
+
+    Attributes:
+        demuxed: Packets with content that the container gave, before any filter.
+        empty: Packets without content, which stand for pictures left out.
+        read_to: Where the last of them ends in the file, in bytes.
+    """
 
     def __init__(self, path: str | os.PathLike[str], keep_bytes: int = KEEP_BYTES, gpu: int | None = None) -> None:
         """Open the file; nothing is demuxed yet."""
@@ -98,6 +70,8 @@ class PacketSource:
         self._keep_bytes = keep_bytes
         self._kept: list[Packet[Any]] | None = []
         self._records: list[PacketRecord] | None = None
+        self._survey: Survey | None = None
+        self.demuxed = self.empty = self.read_to = 0
 
     def close(self) -> None:
         """Close the file and forget the packets."""
@@ -110,6 +84,29 @@ class PacketSource:
         if self._records is None:
             self._records = self._scan()
         return self._records
+
+    @property
+    def survey(self) -> Survey:
+        """What the container says about its own end; the first access walks the file's parts."""
+        if self._survey is None:
+            try:
+                self._survey = survey(self.path, self.container.format.name)
+            except OSError as error:
+                raise VideoError(self.path, "demux", error.strerror or str(error), DAMAGED) from error
+        return self._survey
+
+    def check_sums(self) -> None:
+        """Compare the checksums that the container keeps with the file, reading all of it.
+
+        Raises:
+            VideoError: One differs.
+        """
+        try:
+            fault = wrong_checksum(self.path, self.container.format.name)
+        except OSError as error:
+            fault = error.strerror or str(error)
+        if fault is not None:
+            raise VideoError(self.path, "demux", fault, DAMAGED)
 
     def packets(self, first: int = 0) -> Iterator[tuple[int, Packet[Any]]]:
         """``(position, packet)`` from position ``first`` on, in decode order."""
@@ -127,24 +124,16 @@ class PacketSource:
             if position >= first:
                 yield position, packet
 
-    def last_time(self, streams: list[Any]) -> float:
-        """Seconds at which the last packet of ``streams`` ends. Reads the file once more."""
-        last = 0.0
-        self._reopen()
-        chosen = [self.container.streams[stream.index] for stream in streams]
-        for packet in self.container.demux(*chosen):
-            if packet.pts is not None:
-                last = max(last, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-        self._reopen()
-        return last
-
     def _demux(self) -> Iterator[Packet[Any]]:
         # XviD and DivX pack a P and a B picture into one packet followed by an empty one; FFmpeg's own filter makes
         # it one picture a packet, so that packets and frames can be counted.
         unpack = BitStreamFilterContext("mpeg4_unpack_bframes", self.stream) if self.codec == MPEG4 else None
         for packet in self.container.demux(self.stream):
             if packet.size == 0:
+                self.empty += packet.dts is not None
                 continue
+            self.demuxed += 1
+            self.read_to = max(self.read_to, (packet.pos or 0) + packet.size)
             if unpack is None:
                 yield packet
             else:
@@ -155,9 +144,16 @@ class PacketSource:
         records: list[PacketRecord] = []
         layers: list[int] = []
         kept_bytes = 0
+        most = FRAMES.value
+        self.demuxed = self.empty = self.read_to = 0
         try:
             for packet in self._demux():
                 record, layer = self._record(packet, length_size)
+                if len(records) == most:
+                    raise VideoError(
+                        self.path, "demux", f"it holds more than {most:,} frames, the most that are read",
+                        FRAMES.advice(10 * most),
+                    )  # fmt: skip
                 records.append(record)
                 layers.append(layer)
                 kept_bytes += record.size

@@ -28,15 +28,16 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
+from ._convert import Converter
 from ._decoder import FrameDecoder
 from ._failure import VideoError
 from ._index import ROUNDING_SECONDS
 from ._info import VideoInfo, describe
 from ._orientation import Orientation
 from ._packets import KEEP_BYTES, PacketSource
+from .limits import BYTES_PER_PIXEL, CLIP_BYTES
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -76,7 +77,7 @@ class VideoReader:
         self._source = self._open(keep_bytes)
         self._stored_size = (self._source.decoder.width, self._source.decoder.height)
         self._decoder = FrameDecoder(self._source, threads)
-        self._reformatter = VideoReformatter()
+        self._converter = Converter(self.path, *self._stored_size)
         self._orientation: Orientation | None = None
 
     def __enter__(self) -> Self:
@@ -142,6 +143,7 @@ class VideoReader:
         rows: NDArray[np.uint8] | None = None
         for index, pixels in self.pixels(places):
             if rows is None:
+                self._check_memory(len(wanted), *pixels.shape[:2])
                 rows = _memory((len(wanted), *pixels.shape))
             for place in places[index]:
                 rows[place] = pixels
@@ -170,12 +172,18 @@ class VideoReader:
             yield index, self._rgb(frame)
 
     def verify(self) -> int:
-        """Decode every frame, without converting any, and return their number.
+        """Decode every frame, convert one of each kind, compare checksums where the container has them.
+
+        Returns:
+            int: The number of frames.
 
         Raises:
-            VideoError: Any frame does not decode, or decodes with errors.
+            VideoError: Any frame does not decode, decodes with errors or cannot be converted; a checksum differs.
         """
-        return sum(1 for _ in self._decoder.frames(range(len(self))))
+        for _, frame in self._decoder.frames(range(len(self))):
+            self._converter.check(frame)
+        self._source.check_sums()
+        return len(self)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -187,12 +195,14 @@ class VideoReader:
     def orientation(self) -> Orientation:
         """How stored frames are turned for display. The first use decodes one frame where none was decoded yet."""
         if self._orientation is None:
-            self._orientation = Orientation.of(next(self._decoder.frames([0]))[1])
+            frame = next(self._decoder.frames([0]))[1]
+            self._converter.check(frame)
+            self._orientation = Orientation.of(frame)
         return self._orientation
 
     def info(self) -> VideoInfo:
         """Everything known about the file; see :class:`VideoInfo`."""
-        return describe(self._decoder, self._stored_size, self.orientation)
+        return describe(self._decoder, self._stored_size, self.orientation, self._converter.notes)
 
     def _open(self, keep_bytes: int) -> PacketSource:
         return PacketSource(self.path, keep_bytes)
@@ -208,9 +218,19 @@ class VideoReader:
                 )  # fmt: skip
         return [index % total for index in wanted]
 
+    def _check_memory(self, frames: int, height: int, width: int) -> None:
+        needed = frames * width * height * BYTES_PER_PIXEL
+        if needed > CLIP_BYTES.value:
+            raise VideoError(
+                self.path, "read",
+                f"{frames:,} frames of {width}x{height} take {needed / 2**30:,.1f} GiB; at most "
+                f"{CLIP_BYTES.value / 2**30:,.1f} GiB are read at once",
+                "read fewer at once, or one by one with VideoReader.frames(); " + CLIP_BYTES.advice(needed),
+            )  # fmt: skip
+
     def _rgb(self, frame: VideoFrame) -> NDArray[np.uint8]:
         width, height = self._stored_size
-        rgb = self._reformatter.reformat(frame, width=width, height=height, format="rgb24", threads=1)
+        rgb = self._converter.rgb(frame)
         plane = rgb.planes[0]
         rows = np.frombuffer(memoryview(plane), dtype=np.uint8).reshape(-1, plane.line_size)[:height, : width * 3]
         if self._orientation is None:

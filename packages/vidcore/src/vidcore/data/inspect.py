@@ -111,6 +111,10 @@ class DataReport:
             + "\nmend or remove them, or leave them out with: --on-error skip"
         )
 
+    def assumptions(self) -> list[str]:
+        """What was assumed to read some of the videos, a line each."""
+        return [f"{video.path}: {note}" for video in self.videos for note in video.notes]
+
     def ranges(self) -> dict[str, tuple[float, float]]:
         """Smallest and largest ``width``, ``height``, ``fps``, ``frames``, ``duration_seconds`` of readable videos."""
         names = ("width", "height", "fps", "frames", "duration_seconds")
@@ -138,6 +142,7 @@ class DataReport:
             "split_classes": self.split_classes,
             "look_alikes": [list(group) for group in self.look_alikes],
             "quick": self.quick,
+            "assumptions": self.assumptions(),
             "ranges": self.ranges(),
             "codecs": dict(Counter(video.codec for video in self.videos)),
         }
@@ -251,7 +256,7 @@ def _report(
         if "info" not in answer:
             failures.append(Failure(path, answer["stage"], answer["reason"], tuple(places[file])))
             continue
-        videos.append(VideoInfo(**answer["info"] | {"path": path}))
+        videos.append(VideoInfo(**answer["info"] | {"path": path, "notes": tuple(answer["info"].get("notes", ()))}))
         for row, frames in zip(places[file], answer["counts"], strict=True):
             if frames < wanted:
                 short.append(ShortRow(row, path, frames, wanted))

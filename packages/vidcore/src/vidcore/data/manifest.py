@@ -25,7 +25,7 @@ from typing import Any, TextIO
 from vidcore.errors import ConfigError, ManifestError
 
 from ._classes import stated_classes
-from ._folder import iter_folder
+from ._folder import iter_folder, left_out
 from ._json import parse_json
 from ._names import NamesOnDisk
 from ._rows import COLUMNS, SPLITS, Row, closest, parse_row
@@ -170,8 +170,10 @@ def read_source(
         )
     source = _source(path)
     if source.is_dir():
-        return Manifest(source, list(iter_folder(source, labels=labels)))
-    rows: list[Row] = []
+        rows = list(iter_folder(source, labels=labels))
+        others = left_out(source)
+        return Manifest(source, rows, notes=() if others is None else (others,))
+    rows = []
     lines: list[int] = []
     for line, row in _numbered(source, labels=labels):
         rows.append(row)

@@ -20,6 +20,7 @@ from vidcore.data.streams import StreamReader
 from vidcore.errors import DataError, TrainingError, VidcoreError
 from vidcore.frames import Frames
 from vidcore.training.batches import Batch
+from vidcore.training.memory import is_out_of_memory
 
 if TYPE_CHECKING:
     from vidcore.data.augment import Augment
@@ -69,6 +70,8 @@ class ClipDataset(Dataset[list[_Sample] | VidcoreError]):
             looks = self.reader.read(self.rows[number], generator=generator if self.jitter else None, change=change)
         except VidcoreError as exc:
             return exc
+        except Exception as exc:  # whatever it is, it is this row's: a DataLoader would lose the file's name
+            return TrainingError(_failed_clip(self.rows[number], exc))
         return [_Sample(number, views, target) for views in looks]
 
 
@@ -218,8 +221,23 @@ def _start_worker(_: int) -> None:
     torch.set_num_threads(1)
 
 
-def _dead_worker(exc: RuntimeError) -> str:
+def _failed_clip(row: Row, exc: Exception) -> str:
+    if isinstance(exc, MemoryError) or is_out_of_memory(exc):
+        return (
+            f"{row.video}: there is not enough memory for a clip of it: {exc}\n"
+            "  use fewer processes, smaller batches or shorter clips: data.workers=0 train.accumulate=2 data.frames=8"
+        )
     return (
-        f"a loader process died: {str(exc).splitlines()[0]}\n  not enough memory, or shared memory (/dev/shm), is the "
+        f"{row.video}: a clip of it cannot be made: {type(exc).__name__}: {exc}\n"
+        "  look at the file with: vidcore data check; or take its row out"
+    )
+
+
+def _dead_worker(exc: RuntimeError) -> str:
+    what = str(exc).splitlines()[0]
+    if any(name in what for name in ("Segmentation fault", "Aborted", "Illegal instruction")):
+        return f"a loader process crashed: {what}\n  a damaged video is the usual cause; vidcore data check names it"
+    return (
+        f"a loader process died: {what}\n  not enough memory, or shared memory (/dev/shm), is the "
         "usual cause; use fewer processes or smaller batches: data.workers=0 train.accumulate=2"
     )

@@ -171,6 +171,7 @@ def prepare_data(config: RunConfig, registry: Registry, source: OpenedData, prog
         *_about_labels(targets),
         *([unequal] if unequal else []),
         *_notes(report),
+        *report.assumptions(),
         *_notes_of_head(config, registry, targets),
     )
     return PreparedData(rows, kept, targets, splits, _skipped(report), source, notes, folds)
