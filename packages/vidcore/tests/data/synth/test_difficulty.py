@@ -117,16 +117,15 @@ def test_the_ball_is_drawn_where_the_metadata_says_and_patches_hide_it():
         left, top, right, bottom = patch.box
         inside = clip[:, :, top:bottom, left:right].astype(float).mean(axis=(0, 2, 3))
         assert np.abs(inside - patch.colour).max() < 3
-        for frame, (u, v), radius in zip(clip, scene.image, scene.radii, strict=True):
+        for step, (frame, (u, v), radius) in enumerate(zip(clip, scene.image, scene.radii, strict=True)):
             if left - radius < u < right + radius and top - radius < v < bottom + radius:
                 hidden += 1
                 continue
-            if any(np.linalg.norm(ball.image - (u, v), axis=1).min() < 8 for ball in scene.around.distractors):
-                continue
+            # The ball is drawn over the distractors: its middle has its own colour, shaded and with noise.
             shade = frame[:, int(v), int(u)] / np.maximum(scene.look.colour, 1)
-            assert 0.3 < np.median(shade) < 1.3
+            assert 0.3 < np.median(shade) < 1.3, (index, step)
             shown += 1
-    assert hidden > 10 and shown > 300
+    assert hidden > 10 and shown > 400
 
 
 def test_easy_clips_are_the_bytes_of_earlier_versions():

@@ -6,6 +6,7 @@ from dataclasses import replace
 from math import gcd
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vidcore.data.synth.paths import Array, Path
 from vidcore.errors import DataError
@@ -36,7 +37,7 @@ def draw_loop(frames: int, rng: np.random.Generator) -> Path:
     return Path("", place(np.arange(frames, dtype=np.float64)), equation, np.array([0.0, 0.0, 1.0]), (0.0, 45.0), place)
 
 
-def travel(path: Path, label: str, image: Array, rng: np.random.Generator) -> tuple[Path, Array]:
+def travel(path: Path, label: str, image: Array, rng: np.random.Generator) -> tuple[Path, NDArray[np.int64]]:
     """The loop travelled in the order ``label`` from a place drawn at random.
 
     A slow order goes once round in the clip and a fast one several times, in steps that have no divisor in common with
