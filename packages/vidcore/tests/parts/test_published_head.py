@@ -107,6 +107,7 @@ def test_what_the_head_needs_is_filled_in_from_the_extractor(tmp_path):
         "averages": "logits",
         "label_map": {"kicking": ["side kick", "drop kicking"]},
     }
+    assert not config.train.standardise
     assert with_classifier(config, installed()) == config
     other = with_classifier(run_with("slow/r50_8x8", {"weights": "file.pyth"}), installed())
     assert other.extractors[0].options["outputs"] == ["probabilities"]

@@ -54,7 +54,9 @@ def with_classifier(config: RunConfig, registry: Registry) -> RunConfig:
         options["label_map"] = read_label_map(options["label_map"])
     extractor = choice.model_copy(update={"options": {**choice.options, "outputs": [averages]}})
     head = config.head.model_copy(update={"options": options})
-    return config.model_copy(update={"extractors": (extractor,), "head": head})
+    # Logits and probabilities mean what they are: standardised by the training rows they would be others.
+    train = config.train.model_copy(update={"standardise": False})
+    return config.model_copy(update={"extractors": (extractor,), "head": head, "train": train})
 
 
 def has_classifier(choice: ExtractorChoice, registry: Registry) -> bool:
