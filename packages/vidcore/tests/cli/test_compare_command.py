@@ -50,7 +50,8 @@ def test_a_comparison_and_a_row_more(call, brightness, tmp_path):
                           "--folds", "2", "--out", tmp_path / "c", *SHARED)  # fmt: skip
     assert (code, err) == (0, "")
     lines = out.splitlines()
-    assert lines[:2] == ["[1/2] basic/keypoints, mean, classification", "[2/2] basic/naive_cnn, mean, classification"]
+    assert lines[:2] == [f"basic/{name}: random weights; none are published" for name in ("keypoints", "naive_cnn")]
+    assert lines[2:4] == ["[1/2] basic/keypoints, mean, classification", "[2/2] basic/naive_cnn, mean, classification"]
     assert max(map(len, out.partition("measuring")[2].partition("Best:")[0].splitlines())) <= 100
     assert any(line.startswith("Best: basic/") for line in lines)
     assert "All rows: the same 4 frames a clip (uniform), 2 folds, seed 0, 1 epochs of batches of 16" in out

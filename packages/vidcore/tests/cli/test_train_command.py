@@ -48,7 +48,7 @@ def test_train_prints_what_it_does_and_where_it_is(call, brightness, tmp_path):
     assert not any(line.startswith("epoch ") for line in lines)
     assert "epoch 1/1  train loss " in (tmp_path / "r" / "log.txt").read_text()
     assert "95 % interval" in out and "majority class 0.3333" in out
-    assert "before training: random" in out
+    assert "basic/patch_transformer before training: random weights; none are published" in out
     assert f"run     {tmp_path / 'r'}" in lines
     assert f"report  {tmp_path / 'r' / 'report.html'}" in lines
     assert (tmp_path / "r" / "report.html").is_file()

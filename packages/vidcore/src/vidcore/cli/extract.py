@@ -263,7 +263,7 @@ def _run_on_cluster(
 
 def _print_weights(live: Mapping[str, Extractor]) -> None:
     for extractor in live.values():
-        click.echo(extractor.weights_line)
+        click.echo(extractor.weights_line, err=True)
 
 
 def _print(report: ExtractReport | ClusterReport, listed: Path) -> None:
