@@ -86,7 +86,8 @@ class WeightsReport:
     def fits(self) -> bool:
         """Whether all that the outputs asked for need is there and sound."""
         needed = set(self.needed)
-        return not self.missing and not any(entry.name in needed for entry in (*self.mismatched, *self.unfit))
+        wrong = {entry.name for entry in self.mismatched} | {entry.name for entry in self.unfit}
+        return not self.missing and not wrong & needed
 
     @property
     def matched_fraction(self) -> float:
