@@ -16,6 +16,7 @@ from vidcore.data.sampling import Sampling
 from vidcore.data.streams import StreamReader
 from vidcore.extract import clip_key, extract, extractor_identity
 from vidcore.extractors import Extractor
+from vidcore.features import FeatureMap
 from vidcore.frames import Frames
 from vidcore.fusion._concat import Concat
 from vidcore.fusion.config import ConcatConfig
@@ -70,7 +71,7 @@ def two(stub: type[Extractor]) -> dict[str, Extractor]:
 
 
 def stored(rows: list[Row], extractors: dict[str, Extractor], store: Path) -> dict[str, list[Any]]:
-    assert extract(rows, extractors, store, PUBLISHED, workers=1).ok
+    assert extract(rows, extractors, store, PUBLISHED, workers=1, timeout_seconds=300.0).ok
     found = {}
     for name, extractor in extractors.items():
         lying = FeatureStore.open(store).collection(extractor_identity(extractor))
@@ -97,17 +98,23 @@ def test_streams_of_two_paces_meet_at_the_same_moment(
     for reference in two:
         fusion = Concat(spec, ConcatConfig(reference=reference), infos)
         for place in range(len(counting)):
-            fused = fusion({name: found[place] for name, found in maps.items()})
-            # Colours 0, 3 and 6 are those of the three streams: the same frame, where the slowest one has steps.
-            times = fused.times.expand(1, -1)
-            slowest = maps["slow"][place]
-            real = slowest.mask[0] if slowest.mask is not None else torch.ones(slowest.steps, dtype=torch.bool)
-            ends = slowest.times.expand(1, -1)[0][real]
-            shared = (times[0] >= ends[0]) & (times[0] <= ends[-1])
+            here = {name: found[place] for name, found in maps.items()}
+            fused = fusion(here)
+            times = fused.times.expand(1, -1)[0]
+            # Outside of a stream's own steps its first or last one is held: only where all have some do they agree.
+            own = [real_times(fmap) for fmap in here.values()]
+            shared = (times >= max(float(t[0]) for t in own)) & (times <= min(float(t[-1]) for t in own))
             if fused.mask is not None:
                 shared &= fused.mask[0]
-            colours = fused.data[0, ::3, shared, 0, 0]
-            assert float((colours - colours[:1]).abs().max()) < 4.1, "within a frame of each other"
+            assert int(shared.sum()) >= min(len(t) for t in own) - 2
+            # Channels 0, 3 and 6 are the greys of the three streams, four levels a frame.
+            greys = fused.data[0, ::3, shared, 0, 0]
+            assert float((greys - greys[:1]).abs().max()) < 0.5, "the same moment, between frames too"
+
+
+def real_times(fmap: FeatureMap) -> Tensor:
+    times = fmap.times.expand(1, -1)[0]
+    return times if fmap.mask is None else times[fmap.mask[0]]
 
 
 def test_extraction_loading_and_prediction_give_the_same_features(
@@ -128,13 +135,13 @@ def test_extraction_loading_and_prediction_give_the_same_features(
 
 
 def test_company_changes_no_key(counting: list[Row], two: dict[str, Extractor], tmp_path: Path) -> None:
-    extract(counting, {"fast": two["fast"]}, tmp_path / "store", PUBLISHED, workers=1)
-    again = extract(counting, {"fast": two["fast"]}, tmp_path / "store", PUBLISHED, workers=1)
+    extract(counting, {"fast": two["fast"]}, tmp_path / "store", PUBLISHED, workers=1, timeout_seconds=300.0)
+    again = extract(counting, {"fast": two["fast"]}, tmp_path / "store", PUBLISHED, workers=1, timeout_seconds=300.0)
     assert (again.done, again.present) == (0, 5)
-    more = extract(counting, two, tmp_path / "store", PUBLISHED, workers=1)
+    more = extract(counting, two, tmp_path / "store", PUBLISHED, workers=1, timeout_seconds=300.0)
     assert more.done == 5
     for name in two:
-        only = extract(counting, {name: two[name]}, tmp_path / "store", PUBLISHED, workers=1)
+        only = extract(counting, {name: two[name]}, tmp_path / "store", PUBLISHED, workers=1, timeout_seconds=300.0)
         assert (only.done, only.present) == (0, 5)
 
 

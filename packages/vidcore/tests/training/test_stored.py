@@ -9,6 +9,7 @@ from vidcore.config import run_config
 from vidcore.data.manifest import read_source
 from vidcore.data.targets import class_targets
 from vidcore.errors import StoreError
+from vidcore.frames import Frames
 from vidcore.heads.base import TargetInfo
 from vidcore.store import FeatureStore
 from vidcore.training import stored as stored_module
@@ -52,7 +53,8 @@ def test_stored_features_are_what_the_extractor_gives(frozen):
 
     clip = read_clip(rows[used[3]], sampling_of(config))
     with torch.no_grad():
-        fresh = model.encode(clip.frames[None], clip.mask[None])
+        seen = Frames.of(clip.frames, clip.times, clip.mask, clip.windows)
+        fresh = model.encode(dict.fromkeys(model.streams, seen))
     for stream, fmap in batch.features.items():
         pooled = fresh[stream].pooled()
         assert fmap.data.shape[1:] == pooled.data.shape[1:], "mean reads no grid, so none is kept"
