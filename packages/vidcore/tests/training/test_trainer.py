@@ -165,6 +165,16 @@ def test_the_best_is_by_loss_whatever_the_score_says():
     assert TrainingState(best_loss=math.nan).is_beaten_by(5.0)
 
 
+@pytest.mark.parametrize(
+    ("losses", "improving"),
+    [([1.0, 0.9, 0.8], True), ([1.0, 0.8, 0.799], False), ([1.0, 0.8, 0.9], False), ([1.0], False)],
+)
+def test_a_training_that_still_improves_is_known(losses, improving):
+    best = losses.index(min(losses)) + 1
+    state = TrainingState(epoch=len(losses), best_epoch=best, history=[{"val_loss": loss} for loss in losses])
+    assert state.still_improving is improving
+
+
 def test_features_encoded_once_give_what_clips_give(tiny_config):
     config = tiny_config()
     frozen = config.extractors[0].model_copy(update={"freeze": True})

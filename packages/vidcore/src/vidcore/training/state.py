@@ -52,6 +52,14 @@ class TrainingState:
         best = self.best_loss
         return loss is None or best is None or not math.isfinite(best) or loss < best
 
+    @property
+    def still_improving(self) -> bool:
+        """Whether the validation loss still fell in the last tenth of the epochs, by more than a hundredth."""
+        losses = [row["val_loss"] for row in self.history if row.get("val_loss") is not None]
+        late = max(1, len(losses) // 10)
+        before, after = losses[:-late], losses[-late:]
+        return bool(before) and self.best_epoch == self.epoch and min(after) < 0.99 * min(before)
+
     def last_epoch_in_words(self, epochs: int) -> str:
         """One line about the epoch that ended last, of ``epochs``."""
         row = self.history[-1]

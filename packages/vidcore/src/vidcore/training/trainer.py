@@ -172,6 +172,9 @@ class Trainer:
         if self.unfinished and self.state.best_epoch is None:
             raise RunInterruptedError(f"{self._where()}: the time budget of {self._deadline.in_words} was over before "
                                       "an epoch was complete, so there is no model yet")  # fmt: skip
+        if self._last_epoch is None and self.state.epoch == self.epochs and self.state.still_improving:
+            self._progress.note(f"the validation loss was still falling in the last of {self.epochs} epochs: "
+                                f"more may be better, train.epochs={2 * self.epochs}")  # fmt: skip
         self._saving.load_best(self.state)
         return self.state
 
