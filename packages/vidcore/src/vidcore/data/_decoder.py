@@ -15,7 +15,6 @@ from ._failure import DAMAGED, VideoError
 from ._index import FrameTable, table_from_decoding, table_from_packets
 from ._packets import PacketSource
 
-
 # One packet is one picture, and every picture is shown: a packet that gives no frame was damaged.
 _ONE_FRAME_A_PACKET = frozenset(
     {"apng", "cinepak", "dnxhd", "dvvideo", "ffv1", "ffvhuff", "flv1", "gif", "h263", "huffyuv", "jpeg2000",

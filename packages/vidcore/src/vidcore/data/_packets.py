@@ -22,9 +22,9 @@ from ._bitstream import (
     vp8_shown,
     vp9_shown,
 )
-from ._structure import Survey, survey, wrong_checksum
 from ._failure import DAMAGED, VideoError
 from ._open import open_stream
+from ._structure import Survey, survey, wrong_checksum
 from .limits import FRAMES
 
 # Compressed clips of a few minutes fit; an hour of film does not and is read twice instead.

@@ -104,7 +104,9 @@ def _lost_pieces(file: Bytes, begin: int, end: int, header: _Header) -> str | No
                     return damaged
         except (IndexError, ValueError):
             return damaged
-    return "it is cut short: pieces of its last picture are missing" if any(g < w for _, g, w in held.values()) else None
+    return (
+        "it is cut short: pieces of its last picture are missing" if any(g < w for _, g, w in held.values()) else None
+    )
 
 
 def _pieces(packet: bytes) -> Iterator[tuple[int, int, int, int, int]]:

@@ -24,9 +24,11 @@ def survey(file: Bytes) -> Survey:
         head = file.at(place, _HEADER_BYTES + 255)
         if head[:4] != b"OggS":
             # FFmpeg looks for the next page, and so would lose what lies between.
-            return Survey(f"it is damaged: there is no Ogg page at byte {place}") if file.at(place, 4).strip(
-                b"\x00"
-            ) else Survey(_ended(video, ended))
+            return (
+                Survey(f"it is damaged: there is no Ogg page at byte {place}")
+                if file.at(place, 4).strip(b"\x00")
+                else Survey(_ended(video, ended))
+            )
         table = head[_HEADER_BYTES : _HEADER_BYTES + head[26]] if len(head) >= _HEADER_BYTES else b""
         if len(head) < _HEADER_BYTES or len(table) < head[26]:
             return Survey(f"it is cut short in a page's header, at byte {file.size}")
