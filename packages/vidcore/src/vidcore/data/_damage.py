@@ -1,7 +1,8 @@
 """Damage that a packet shows before it is decoded, for codecs whose decoders in FFmpeg hide it.
 
-Layouts: IEC 61834-2 (DV: blocks of 80 bytes, each with its section's number in three bits), ISO/IEC 15444-1 A.4.4
-(JPEG 2000 ends with a marker, and so does JPEG: ITU-T T.81 B.1.1.3), ITU-T H.264 and H.265 7.4.1 (a unit never holds three zero bytes in a row).
+Layouts: IEC 61834-2 (DV: blocks of 80 bytes, each with its section's number in three bits), ISO/IEC 15444-1 A.4.4 and
+ITU-T T.81 B.1.1.3 (JPEG 2000 and JPEG end with a marker), ITU-T H.264 and H.265 7.4.1 (a unit never holds three zero
+bytes in a row).
 """
 
 from __future__ import annotations

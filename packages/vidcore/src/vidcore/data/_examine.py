@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from ._decoder import FrameDecoder
 from ._failure import VideoError
 from ._index import segment_bounds
 from ._info import VideoInfo, describe
+from ._open import check_file
 from ._orientation import Orientation
 from ._packets import PacketSource
 from .frame_folder import FrameFolder, folder_sha256
@@ -54,12 +56,13 @@ def examine(
     """
     digest = None
     try:
-        if path.is_dir():
+        if os.path.isdir(path):  # noqa: PTH112 - False for names that no file has
             digest = folder_sha256(path)
             folder = FrameFolder(path, fps)
             for index, _ in folder.pixels(None if decode else [0]):
                 beat(index)
             return _answer(folder.info(), digest, segments, folder.times_seconds)
+        check_file(path)
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         source = PacketSource(path)

@@ -11,8 +11,8 @@ from vidcore.errors import ManifestError
 from ._rows import SPLIT_ALIASES, SPLITS, Row
 
 VIDEO_SUFFIXES = frozenset(
-    {".3gp", ".apng", ".asf", ".avi", ".dv", ".flv", ".gif", ".h264", ".h265", ".ivf", ".m2ts", ".m4v", ".mjpeg", ".mkv",
-     ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogg", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"}
+    {".3gp", ".apng", ".asf", ".avi", ".dv", ".flv", ".gif", ".h264", ".h265", ".ivf", ".m2ts", ".m4v", ".mjpeg",
+     ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogg", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"}
 )  # fmt: skip
 # Endings of other files that are counted one by one.
 _ENDINGS = 6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import struct
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -51,26 +52,39 @@ def open_stream(path: str | os.PathLike[str], gpu: int | None = None) -> tuple[I
             or it declares more than the limits allow.
     """
     path = Path(path)
+    check_file(path)
     try:
-        if path.is_dir():
-            raise VideoError(path, "open", "it is a folder, not a video file", NOT_A_VIDEO)
-        if path.stat().st_size == 0:
-            raise VideoError(path, "open", "the file is empty (0 bytes)", DAMAGED)
-        if not path.is_file():
-            raise VideoError(path, "open", "it is a device, a pipe or a socket, not a file", NOT_A_VIDEO)
         _check_declared(path)
         container = _open(path, gpu)
     except (av.error.InvalidDataError, av.error.ArgumentError) as error:
         raise _no_video(path) from error
     except (av.FFmpegError, OSError) as error:
         raise VideoError(path, "open", error.strerror or str(error), NOT_A_VIDEO) from error
-    except ValueError as error:  # a name that holds a null byte
-        raise VideoError(path, "open", str(error), NOT_A_VIDEO) from error
     try:
         return container, _best(path, container)
     except VideoError:
         container.close()
         raise
+
+
+def check_file(path: Path) -> None:
+    """Refuse what is no file with content: reading a pipe or a device may never end.
+
+    Raises:
+        VideoError: There is no such file, or it is a folder, a device, a pipe, a socket or empty.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise VideoError(path, "open", error.strerror or str(error), NOT_A_VIDEO) from error
+    except ValueError as error:  # a name that holds a null byte, or characters that no file name has
+        raise VideoError(path, "open", f"its name cannot be a file's: {error}", NOT_A_VIDEO) from error
+    if stat.S_ISDIR(status.st_mode):
+        raise VideoError(path, "open", "it is a folder, not a video file", NOT_A_VIDEO)
+    if not stat.S_ISREG(status.st_mode):
+        raise VideoError(path, "open", "it is a device, a pipe or a socket, not a file", NOT_A_VIDEO)
+    if status.st_size == 0:
+        raise VideoError(path, "open", "the file is empty (0 bytes)", DAMAGED)
 
 
 def _open(path: Path, gpu: int | None) -> InputContainer:

@@ -47,7 +47,10 @@ class Limit:
 
     def advice(self, needed: int) -> str:
         """What to type where a file is to be read all the same."""
-        return f"if you trust the file and have the memory: vidcore {self.option} {needed} ..., or {self.variable}={needed}"
+        return (
+            f"if you trust the file and have the memory: vidcore {self.option} {needed} COMMAND, "
+            f"or set {self.variable}={needed}"
+        )
 
 
 # 8192 x 8192: twice an 8K frame; as RGB 192 MiB.

@@ -70,7 +70,7 @@ class ClipDataset(Dataset[list[_Sample] | VidcoreError]):
             looks = self.reader.read(self.rows[number], generator=generator if self.jitter else None, change=change)
         except VidcoreError as exc:
             return exc
-        except Exception as exc:  # whatever it is, it is this row's: a DataLoader would lose the file's name
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it is this row's: a DataLoader would not name it
             return TrainingError(_failed_clip(self.rows[number], exc))
         return [_Sample(number, views, target) for views in looks]
 

@@ -1,4 +1,7 @@
-"""MP4, QuickTime and their relatives: boxes of (size, type, content). ISO/IEC 14496-12, 4.2, 8.6.6, 8.7.3, 8.8.8, 8.16.3."""
+"""MP4, QuickTime and their relatives: boxes of (size, type, content).
+
+Layouts: ISO/IEC 14496-12, 4.2 (boxes), 8.6.1 (stts), 8.6.6 (elst), 8.7.3 (stsz), 8.8.8 (trun), 8.16.3 (sidx).
+"""
 
 from __future__ import annotations
 

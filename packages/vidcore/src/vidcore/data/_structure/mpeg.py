@@ -47,7 +47,7 @@ def program_stream(file: Bytes) -> Survey:
 
 
 def _follow(tail: bytes, place: int) -> int | None:
-    """Where the packets from ``place`` on end: the length of ``tail``, more where one is cut, None where one is none."""
+    """Where the packets from ``place`` on end: past ``tail`` where one is cut, None where something else lies there."""
     while place < len(tail):
         rest = tail[place : place + 14]
         if not rest.strip(b"\x00"):

@@ -1,4 +1,7 @@
-"""AVI: chunks of (type, size, content) in RIFF lists. Microsoft's AVI RIFF File Reference; OpenDML 1.02 for ``indx``."""
+"""AVI: chunks of (type, size, content) in RIFF lists.
+
+Layouts: Microsoft's AVI RIFF File Reference; OpenDML AVI File Format Extensions 1.02 for ``indx``.
+"""
 
 from __future__ import annotations
 
