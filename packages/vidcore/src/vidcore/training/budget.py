@@ -91,7 +91,9 @@ def why_not_exact(config: RunConfig, model: VideoModel, rows: int) -> str | None
     layer, head = model.head.output_layer, model.head
     if layer is None or {id(p) for p in head.parameters()} != {id(p) for p in layer.parameters()}:
         return f"head {head.spec.name!r} is not one linear layer with a convex loss"
-    if any(isinstance(module, nn.Dropout) and module.p for module in model.modules()):
+    # That of frozen extractors is off.
+    own = chain(model.fusion.modules(), model.readout.modules(), head.modules())
+    if any(isinstance(module, nn.Dropout) and module.p for module in own):
         return "dropout is set, which is for training by steps"
     if config.train.strategy == "fsdp":
         return "train.strategy=fsdp divides the model"

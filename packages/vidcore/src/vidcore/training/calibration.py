@@ -37,7 +37,7 @@ def temperature_of(predictions: Tensor, targets: Tensor, kind: str) -> float:
     logits = _logits(predictions, kind)
 
     def cost(log_t: float) -> float:
-        loss = _loss(logits / math.exp(log_t), targets, kind)
+        loss = float(_each(logits / math.exp(log_t), targets, kind).mean())
         return loss + doubt(math.exp(log_t), len(targets))
 
     found = minimize_scalar(cost, bounds=(-_WIDEST, _WIDEST), method="bounded")
@@ -55,9 +55,9 @@ def calibrated(predictions: Tensor, temperature: float, kind: str) -> Tensor:
     return (logits.sigmoid() if kind == "multilabel" else logits.softmax(1)).float()
 
 
-def negative_log_likelihood(predictions: Tensor, targets: Tensor, kind: str) -> float:
-    """Mean over clips, and over labels where a clip has several."""
-    return _loss(_logits(predictions, kind), targets, kind)
+def negative_log_likelihood(predictions: Tensor, targets: Tensor, kind: str) -> Tensor:
+    """(N,) of each clip; the mean over labels where a clip has several."""
+    return _each(_logits(predictions, kind), targets, kind)
 
 
 @torch.no_grad()
@@ -81,7 +81,7 @@ def _logits(predictions: Tensor, kind: str) -> Tensor:
     return powers - (1 - chances).clamp(min=_TINY).log() if kind == "multilabel" else powers
 
 
-def _loss(logits: Tensor, targets: Tensor, kind: str) -> float:
+def _each(logits: Tensor, targets: Tensor, kind: str) -> Tensor:
     if kind == "multilabel":
-        return float(F.binary_cross_entropy_with_logits(logits, targets.double()))
-    return float(F.cross_entropy(logits, targets))
+        return F.binary_cross_entropy_with_logits(logits, targets.double(), reduction="none").mean(1)
+    return F.cross_entropy(logits, targets, reduction="none")

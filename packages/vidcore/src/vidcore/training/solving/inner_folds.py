@@ -20,7 +20,7 @@ def inner_folds(targets: Tensor, kind: str, units: Sequence[Hashable], seed: int
     """Up to five folds that divide no unit (group or video) and spread the classes; one of them where rows are many.
 
     Rows whose class is not among those a fold fits on judge nothing there. Where no fold can be made (a single
-    unit), there is none.
+    unit, or one row of every class), there is none.
 
     Args:
         targets: (N,) classes, or (N, ...) others.
@@ -42,7 +42,9 @@ def inner_folds(targets: Tensor, kind: str, units: Sequence[Hashable], seed: int
         if kind == "class":
             classes = targets.numpy()
             # More folds than the largest class has rows cannot be stratified.
-            count = max(2, min(count, int(np.bincount(classes).max())))
+            count = min(count, int(np.bincount(classes).max()))
+            if count < 2:
+                return []
             drawn = StratifiedGroupKFold(count, shuffle=True, random_state=seed).split(rows, classes, groups)
         else:
             drawn = GroupKFold(count, shuffle=True, random_state=seed).split(rows, groups=groups)

@@ -80,6 +80,14 @@ class LinearFit:
         """The head's mean loss."""
         return float(self.head.loss(outputs, targets))
 
+    @torch.no_grad()
+    def losses(self, outputs: dict[str, Tensor], targets: Tensor) -> Tensor:
+        """(N,) the head's loss of each row by itself."""
+        rows = range(len(targets))
+        parts = ({name: tensor[i : i + 1] for name, tensor in outputs.items()} for i in rows)
+        each = [self.head.loss(part, targets[i : i + 1]) for i, part in zip(rows, parts, strict=True)]
+        return torch.stack(each).double()
+
     def split(self, theta: Vector) -> tuple[Tensor, Tensor | None]:
         """Weights (C, r) and bias (C,)."""
         weight, bias = self._parts(theta)

@@ -34,7 +34,7 @@ class Choice:
     """The best penalty for one mixture of streams, by the inner folds' pooled answers.
 
     cost          what choices are compared by: the loss, and what the prior of the temperature adds to it
-    loss          of these answers, their logits divided by ``temperature``
+    losses        (M,) of these answers, their logits divided by ``temperature``
     predictions   (M, ...) calibrated
     targets       (M, ...)
     """
@@ -42,10 +42,15 @@ class Choice:
     shares: Mapping[str, float]
     penalty: float
     cost: float
-    loss: float
+    losses: Tensor
     temperature: float
     predictions: Tensor
     targets: Tensor
+
+    def is_clearly_beaten_by(self, other: Choice) -> bool:
+        """Whether the other's losses are lower by more than a standard error of the difference, clip by clip."""
+        apart = self.losses - other.losses
+        return other.cost < self.cost and float(apart.mean()) > float(apart.std() / len(apart) ** 0.5)
 
 
 def solve(
@@ -55,7 +60,7 @@ def solve(
 
     A mixture is found stream by stream: the one with the lowest loss of its own first, then each further one at the
     share that lowers the loss most, none included (a greedy form of banded ridge regression, Dupre la Tour et al.
-    2022, doi:10.1016/j.neuroimage.2022.119728). A stream that does not help is therefore left out.
+    2022, doi:10.1016/j.neuroimage.2022.119728). A stream whose help is not more than a standard error is left out.
 
     Args:
         head: nothing but its output layer.
@@ -72,7 +77,7 @@ def solve(
         choice = _mixture(fit, space, rows.targets, folds, over)
     else:
         shares = {name: 1 / len(alive) for name in alive}
-        choice = Choice(shares, _WITHOUT_FOLDS, 0.0, 0.0, 1.0, rows.targets, rows.targets)
+        choice = Choice(shares, _WITHOUT_FOLDS, 0.0, torch.zeros(0), 1.0, rows.targets, rows.targets)
     whole = space.at(choice.shares) if alive else None
     z = whole.z if whole is not None else rows.vectors
     theta = fit.start(z.shape[1])
@@ -88,10 +93,10 @@ def solve(
         temperature=choice.temperature,
         shares={name: choice.shares.get(name, 0.0) for name in rows.columns},
         rows=len(rows.targets),
-        folds=len(folds),
+        folds=len(folds) if alive else 0,
         train_loss=fit.loss(fit.answers(z, theta), rows.targets),
-        loss=choice.loss if folds else None,
-        scores=scored(head, choice.predictions, choice.targets) if folds else {},
+        loss=float(choice.losses.mean()) if folds and alive else None,
+        scores=scored(head, choice.predictions, choice.targets) if folds and alive else {},
     )
 
 
@@ -110,7 +115,8 @@ def _mixture(
             for share in _SHARES
             if not over()
         ]
-        best = min([best, *mixed], key=lambda choice: choice.cost)
+        mix = min(mixed, key=lambda choice: choice.cost, default=best)
+        best = mix if best.is_clearly_beaten_by(mix) else best
     return best
 
 
@@ -152,9 +158,10 @@ def _judged(
 ) -> Choice:
     said, kind = fit.head.predictions(dict(outputs)), fit.head.targets.kind
     if not can_calibrate(fit.head):
-        loss = fit.loss(dict(outputs), true)
-        return Choice(shares, penalty, loss, loss, 1.0, said, true)
+        each = fit.losses(dict(outputs), true)
+        return Choice(shares, penalty, float(each.mean()), each, 1.0, said, true)
     temperature = temperature_of(said, true, kind)
     said = calibrated(said, temperature, kind)
-    loss = negative_log_likelihood(said, true, kind)
-    return Choice(shares, penalty, loss + doubt(temperature, len(true)), loss, temperature, said, true)
+    each = negative_log_likelihood(said, true, kind)
+    cost = float(each.mean()) + doubt(temperature, len(true))
+    return Choice(shares, penalty, cost, each, temperature, said, true)
