@@ -106,7 +106,14 @@ def test_the_base_makes_the_choices_that_rows_would_make_apart(tmp_path):
     config = plan.base_config(None, plan.given("trajectories", None, None), [], None, found, installed())
     assert (config.train.folds, config.train.refit, config.data.jitter) == (5, False, False)
     assert config.train.precision is not None
-    assert config.data.frames == max(16, installed().find("extractor", "i3d/inception")[0].spec.clip.frames or 16)
+    assert (config.data.sampling, config.data.frames) == ("published", None)
+
+
+def test_rows_that_share_their_frames_see_as_many_as_one_of_them_takes():
+    found = plan.combinations(["basic/keypoints", "slowfast/r50_8x8"], {})
+    asked = plan.given("trajectories", None, {"data": {"sampling": "uniform"}})
+    config = plan.base_config(None, asked, [], None, found, installed())
+    assert (config.data.sampling, config.data.frames) == ("uniform", 32)
 
 
 def test_the_sources_of_the_base_in_order(tmp_path):

@@ -53,7 +53,11 @@ def test_info_says_what_the_spec_says():
 
 def test_a_clip_is_described_with_its_stride_and_the_way_its_frames_are_resized():
     shown = run("info", "basic/patch_transformer").stdout
-    assert "  clip       2-128 x 64x64\n  resize     short side to 64, centre 64x64, bilinear\n" in shown
+    assert "  clip       2-128 x 64x64\n" in shown
+    assert "  pace       none published: 16 frames spread evenly over the segment\n" in shown
+    assert "  resize     short side to 64, centre 64x64, bilinear\n" in shown
+    assert "  pace       64 frames at 25 a second: windows of 2.56 s\n" in run("info", "i3d/inception").stdout
+    assert "  pace       4 frames, 12 apart at 30 a second: windows of 1.6 s\n" in run("info", "x3d/xs").stdout
     square = ClipFormat(frames=32, stride_frames=2, fps=30.0, size=(224, 224), resize_short=256)
     assert clip_in_words(square) == "32 x 224x224, stride 2 at 30 fps"
     assert clip_in_words(replace(square, stride_frames=1)) == "32 x 224x224, 30 fps"

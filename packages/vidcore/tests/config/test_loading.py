@@ -60,7 +60,7 @@ def test_unknown_keys_get_a_suggestion():
 
 def test_wrong_values_name_the_key_and_what_was_got():
     assert message("train.epochs=0") == "'train.epochs': input should be greater than or equal to 1; got 0"
-    assert "'data.sampling': input should be 'uniform', 'dense' or 'strided'; got 'random'" in message(
+    assert "'data.sampling': input should be 'published', 'uniform', 'dense' or 'strided'; got 'random'" in message(
         "data.sampling=random"
     )
     assert "val_fraction + test_fraction is 1.5; must be below 1" in message(

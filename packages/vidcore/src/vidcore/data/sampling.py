@@ -345,10 +345,10 @@ class Sampling:
     def _offsets(self, length: int, line: _Timeline) -> NDArray[np.float64]:
         window = length * self.stride * line.step
         if self.spacing == "stride":
-            return np.arange(length) * (self.stride * line.step)
+            return np.arange(length, dtype=np.float64) * (self.stride * line.step)
         last = max(window - line.frame, 0.0)
         even: NDArray[np.float64] = np.linspace(0.0, last if self.spacing == "last" else window, length)
-        return np.minimum(even, last)
+        return even.clip(max=last)
 
 
 # Positions are sums of products: half a microsecond of time, a thousandth of a frame.
