@@ -52,10 +52,8 @@ class Kinetics(Layout):
                 if video is None:
                     reading.missing.append(f"{name}.mp4")
                 else:
-                    yield Row(
-                        video, label and labels.setdefault(label, label), split and SPLITS[SPLITS.index(split)],
-                        group=values["youtube_id"],
-                    )  # fmt: skip
+                    # One string for all rows of a class.
+                    yield Row(video, label and labels.setdefault(label, label), split, values["youtube_id"])
         if again:
             reading.notes.append(f"{again} segments are listed more than once; each is one row, as listed first")
 
