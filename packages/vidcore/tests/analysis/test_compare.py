@@ -190,7 +190,9 @@ def test_rows_can_be_added(finished, copied, registry, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "broken", False)
     told = []
     more = compare(["mean/rgb"], out=copied.root, registry=registry, told=told.append)
-    assert told == ["[1/1] mean/rgb, mean, classification", "measuring mean/rgb"]
+    assert told[:2] == ["mean/rgb: no parameters", "[1/1] mean/rgb, mean, classification"]
+    assert told[2].startswith("  accuracy ")
+    assert told[-1] == "measuring mean/rgb"
     assert {row.label for row in more.rows} == {row.label for row in finished.rows} | {"mean/rgb"}
     folds = {(more.root / row.folder / "folds.csv").read_text() for row in more.rows}
     assert len(folds) == 1
@@ -201,7 +203,11 @@ def test_a_failed_row_takes_nothing_down_and_is_tried_again_alone(copied, regist
     # Trained, so that it runs inside the training and not before it.
     given = ["mean/rgb.freeze=false"]
     found = compare(["mean/rgb"], out=copied.root, registry=registry, told=told.append, overrides=given)
-    assert told == ["[1/1] mean/rgb, mean, classification", "  failed: RuntimeError: the extractor is broken"]
+    assert told == [
+        "mean/rgb: no parameters",
+        "[1/1] mean/rgb, mean, classification",
+        "  failed: RuntimeError: the extractor is broken",
+    ]
     assert len(found.rows) == 3
     (failed,) = found.failed
     assert failed.label == "mean/rgb"
@@ -211,7 +217,7 @@ def test_a_failed_row_takes_nothing_down_and_is_tried_again_alone(copied, regist
     monkeypatch.setattr(sys.modules[__name__], "broken", False)
     told.clear()
     found = compare(out=copied.root, registry=registry, told=told.append)
-    assert told[0] == "[1/1] mean/rgb, mean, classification"
+    assert told[1] == "[1/1] mean/rgb, mean, classification"
     assert (len(found.rows), found.failed) == (4, ())
 
 
@@ -269,7 +275,8 @@ def test_a_row_that_crashed_is_tried_last(copied, monkeypatch):
     assert crashed(copied, cell) and not crashed(copied, other)
     told = []
     compare(out=copied.root, told=told.append)
-    assert [line.partition("] ")[2].split(",")[0] for line in told] == [other.title.split(",")[0], "basic/naive_cnn"]
+    begun = [line for line in told if line.startswith("[")]
+    assert [line.partition("] ")[2].split(",")[0] for line in begun] == [other.title.split(",")[0], "basic/naive_cnn"]
 
 
 def test_another_base_is_refused_with_what_differs(copied, brightness, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from vidcore.cli import main
 
@@ -57,8 +59,10 @@ def test_a_comparison_and_a_row_more(call, brightness, tmp_path):
     assert lines[:2] == [f"basic/{name}: random weights; none are published" for name in ("keypoints", "naive_cnn")]
     rows = [line for line in lines if line.startswith("[")]
     assert rows == ["[1/2] basic/keypoints, mean, classification", "[2/2] basic/naive_cnn, mean, classification"]
-    assert max(map(len, out.partition("measuring")[2].partition("Best:")[0].splitlines())) <= 100
-    assert any(line.startswith("Best: basic/") for line in lines)
+    table = out.partition("measuring basic/naive_cnn\n\n")[2].partition("\n\n")[0].splitlines()
+    assert len(table) > 2 and max(map(len, table)) <= 100
+    # One epoch on these may or may not be shown to beat chance; either is said.
+    assert any(re.match(r"(Best|Highest): basic|basic.* are tied at accuracy", line) for line in lines), out
     assert "All rows: the same 4 frames a clip (uniform), 2 folds, seed 0, 1 epochs of batches of 16" in out
     assert f"page    {tmp_path / 'c' / 'comparison.html'}" in lines
     for kind in ("csv", "json", "md", "html"):

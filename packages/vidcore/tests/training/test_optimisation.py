@@ -28,14 +28,14 @@ def test_frozen_parameters_are_in_no_group(tiny_config):
     config = tiny_config()
     choice = config.extractors[0].model_copy(update={"freeze": True})
     model = assemble(config.model_copy(update={"extractors": (choice,)}), TARGETS)
-    inside = {id(p) for group in adamw(model, TrainConfig()).param_groups for p in group["params"]}
+    inside = {id(p) for group in adamw(model, TrainConfig(lr=1e-3)).param_groups for p in group["params"]}
     assert inside == {id(p) for p in model.head.parameters()}
 
 
 def test_nothing_to_train_is_an_error(tiny_config):
     model = assemble(tiny_config(), TARGETS).requires_grad_(False)
     with pytest.raises(TrainingError, match="no parameter to train"):
-        adamw(model, TrainConfig())
+        adamw(model, TrainConfig(lr=1e-3))
 
 
 def test_the_rate_rises_linearly_and_falls_as_a_cosine():

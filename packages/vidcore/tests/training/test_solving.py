@@ -74,7 +74,8 @@ def test_a_wide_stream_of_noise_is_left_out_and_costs_nothing():
     alone = solve(_head(8), _rows({"good": x}, y), units, 0)
     both = solve(_head(2008), _rows({"good": x, "noise": noise}, y), units, 0)
     assert both.shares == {"good": 1.0, "noise": 0.0}
-    assert both.loss == pytest.approx(alone.loss)
+    # The same problem in other coordinates, each solved to its tolerance.
+    assert both.loss == pytest.approx(alone.loss, rel=1e-3)
     assert "noise left out" in both.in_words()
     plain = solve(
         _head(2008), ReadRows(_rows({"a": x, "b": noise}, y).vectors, y, (), {"all": torch.arange(2008)}), units, 0

@@ -168,7 +168,7 @@ class FrameDecoder:
         try:
             frames = self._codec.decode(packet)
         except av.FFmpegError as error:
-            raise self._undecodable(position, error.strerror) from error
+            raise self._undecodable(position, error.strerror or str(error)) from error
         self.frames_decoded += len(frames)
         return frames
 

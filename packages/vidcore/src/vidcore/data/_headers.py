@@ -19,7 +19,7 @@ from typing import Any
 
 from ._containers import Header, read_header
 from ._failure import VideoError
-from ._packets import open_stream
+from ._open import open_stream
 from .frame_folder import FrameFolder
 
 HEARTBEAT_SECONDS = 1.0

@@ -50,7 +50,7 @@ class _Recorder(TorchDispatchMode):
     """Notes which of the tensors it knows enter an operation."""
 
     def __init__(self, names: Mapping[int, list[str]]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.names = names
         self.found: set[str] = set()
 

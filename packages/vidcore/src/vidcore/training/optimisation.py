@@ -28,6 +28,9 @@ def adamw(model: VideoModel, config: TrainConfig) -> AdamW:
     Raises:
         TrainingError: nothing is left to train.
     """
+    rate = config.lr
+    if rate is None:
+        raise TrainingError("train.lr is open; with_budget fills it in")
     depths = _depths(model) if config.layer_decay < 1 else {}
     groups: dict[tuple[bool, int, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
@@ -40,7 +43,7 @@ def adamw(model: VideoModel, config: TrainConfig) -> AdamW:
         [
             {
                 "params": parameters,
-                "lr": config.lr * (config.extractor_lr_scale if extractor else 1.0) * config.layer_decay**depth,
+                "lr": rate * (config.extractor_lr_scale if extractor else 1.0) * config.layer_decay**depth,
                 "weight_decay": config.weight_decay if decayed else 0.0,
             }
             for (extractor, depth, decayed), parameters in sorted(groups.items(), key=lambda item: item[0])

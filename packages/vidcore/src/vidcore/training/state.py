@@ -55,7 +55,7 @@ class TrainingState:
     @property
     def still_improving(self) -> bool:
         """Whether the validation loss still fell in the last tenth of the epochs, by more than a hundredth."""
-        losses = [row["val_loss"] for row in self.history if row.get("val_loss") is not None]
+        losses = [float(loss) for row in self.history if (loss := row.get("val_loss")) is not None]
         late = max(1, len(losses) // 10)
         before, after = losses[:-late], losses[-late:]
         return bool(before) and self.best_epoch == self.epoch and min(after) < 0.99 * min(before)

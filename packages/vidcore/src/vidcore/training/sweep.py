@@ -16,6 +16,8 @@ from vidcore.training.member import GridMember, MemberResult
 
 def members_of(grid: GridConfig, config: TrainConfig, folds: Iterable[int] = (0,)) -> list[GridMember]:
     """Every combination of rate and decay with every seed and fold."""
+    if config.lr is None:
+        raise DataError("train.lr is open; with_budget fills it in")
     return [
         GridMember(lr, decay, seed, fold)
         for lr in grid.lr or (config.lr,)

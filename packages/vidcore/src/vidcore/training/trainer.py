@@ -142,13 +142,14 @@ class Trainer:
         if self.config.solver == "exact":
             return self._solve(data)
         self.config = self._stepper.config = with_budget(self.config, len(data.train))
-        self.epochs = min(self._last_epoch or self.config.epochs, self.config.epochs)
+        epochs = self.config.epochs or 1
+        self.epochs = min(self._last_epoch or epochs, epochs)
         if self.config.gradient_checkpointing:
             recompute_blocks(self.model)
         steps = math.ceil(len(data.train) / self.config.batch_size)
         optimizer = adamw(self.model, self.config)
         self._stepper.optimizer = self.fabric.setup_optimizers(optimizer)
-        self._scheduler = warmup_cosine(optimizer, self.config.epochs * steps, self.config.warmup)
+        self._scheduler = warmup_cosine(optimizer, epochs * steps, self.config.warmup)
         self._average = WeightAverage(self.model, self.config.ema) if self.config.ema is not None else None
         precision = precision_of(self.fabric)
         self._saving = Saving(
@@ -307,7 +308,7 @@ class Trainer:
         except NotFiniteError as exc:
             name = f"epoch{state.epoch + 1}-step{state.step + 1}-process{self.processes.rank}.safetensors"
             path = self._wreck / name if self._wreck is not None else None
-            raise TrainingError(report_step(f"{exc} in {self._where()}", batches, path, self.config.lr)) from exc
+            raise TrainingError(report_step(f"{exc} in {self._where()}", batches, path, self.config.lr or 0.0)) from exc
         state.splits = self._stepper.splits
         self._scheduler.step()
         if self._average is not None:

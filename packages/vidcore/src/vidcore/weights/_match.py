@@ -156,7 +156,7 @@ def _dead_gains(found: Match) -> list[Unfit]:
 
 
 def _list_absent(found: Match, wanted: Mapping[str, Tensor], published: Mapping[str, Tensor]) -> None:
-    known = {entry.name for entry in (*found.mismatched, *found.unfit)}
+    known = {entry.name for entry in found.mismatched} | {entry.name for entry in found.unfit}
     absent = [n for n, t in wanted.items() if n not in found.state and n not in known and _counts(n, t)]
     needed = set(found.needed)
     found.missing = tuple(name for name in absent if name in needed)
