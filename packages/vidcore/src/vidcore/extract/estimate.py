@@ -12,7 +12,7 @@ from torch import Tensor
 from vidcore.data.manifest import Row
 from vidcore.data.sampling import Sampling
 from vidcore.data.streams import drawn_of
-from vidcore.errors import DecodeError
+from vidcore.errors import DecodeError, VidcoreError
 from vidcore.extract.engine import lanes_on, one_device
 from vidcore.extractors.base import Extractor
 
@@ -78,11 +78,15 @@ def estimate(
         windows[name] = max(round(mean * clips), 1)
     if sum(windows.values()) <= _FEW_WINDOWS:
         return Estimate(clips, windows, None)
-    lanes = lanes_on(one_device(extractors))
-    for place, (name, extractor) in enumerate(extractors.items()):
-        length = max(clip[place].indices.shape[1] // clip[place].windows for clip in drawn)
-        seconds += windows[name] * _forward_seconds(extractor, length, size, lanes.threads)
     device = one_device(extractors)
+    lanes = lanes_on(device)
+    try:
+        for place, (name, extractor) in enumerate(extractors.items()):
+            length = max(clip[place].indices.shape[1] // clip[place].windows for clip in drawn)
+            seconds += windows[name] * _forward_seconds(extractor, length, size, lanes.threads)
+    except (VidcoreError, RuntimeError, ValueError, MemoryError):
+        # What an extractor cannot do is the extraction's to report.
+        return Estimate(clips, windows, None)
     return Estimate(clips, windows, seconds / (lanes.count if device.type == "cpu" else 1))
 
 
