@@ -18,7 +18,7 @@ from vidcore.training.stored import storable
 
 LEARNING_RATE = 1e-3
 STEPS = 300
-"""Steps that a training gets where nothing else is asked for; measured in benchmarks/recipe.py."""
+"""Steps that a training gets where nothing else is asked for."""
 FEW_STEPS = 200
 """Fewer are said to be too few."""
 _FEWEST_EPOCHS, _MOST_EPOCHS = 10, 50

@@ -49,10 +49,12 @@ class Base:
             if data.sampling == "published"
             else f"the same {data.frames} frames a clip ({data.sampling})"
         )
-        return (
-            f"All rows: {frames}, {folds}, seed {train.seed}, "
-            f"{train.epochs} epochs of batches of {train.batch_size}, {train.precision}."
+        budget = (
+            f"{train.epochs} epochs of batches of {train.batch_size}"
+            if train.epochs is not None
+            else "linear heads on frozen features solved, the others trained for as many steps as they need"
         )
+        return f"All rows: {frames}, {folds}, seed {train.seed}, {budget}, {train.precision}."
 
 
 @dataclass(frozen=True, slots=True)
