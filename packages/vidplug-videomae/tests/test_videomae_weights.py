@@ -108,7 +108,7 @@ def test_the_attention_of_the_authors_is_reproduced():
     """One block written out from the reference: a wrong third of ``qkv`` or a lost bias would show here."""
     w = original(pretrained=False)
     extractor = create(NAME, outputs=("block0",))
-    extractor.load_state_dict({k: v for k, v in extractor.convert(w).items() if "head" not in k})
+    extractor.load_state_dict({k: v for k, v in extractor.convert(w).items() if "classifier" not in k})
     clip = torch.randn(1, 3, 16, 64, 64, generator=torch.Generator().manual_seed(3))
     tokens = extractor.network.embeddings(clip.transpose(1, 2), None).detach()
     norm = torch.nn.functional.layer_norm

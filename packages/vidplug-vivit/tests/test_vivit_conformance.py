@@ -17,7 +17,15 @@ class TestFactorisedLearned(ExtractorConformance):
     name = "vivit/factorised_test"
     clip_shape = (2, 16, 3, 24, 32)
     # With tables for both axes these can only contradict them; TestFactorised varies them.
-    not_options = ("outputs", "weights", "adapt_weights", "spatial_position", "temporal_position", "rope_base")
+    not_options = (
+        "outputs",
+        "weights",
+        "adapt_weights",
+        "classes",
+        "spatial_position",
+        "temporal_position",
+        "rope_base",
+    )
     options = {  # noqa: RUF012
         "spatial_position": "learned",
         "temporal_position": "learned",

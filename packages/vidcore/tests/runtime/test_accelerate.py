@@ -54,8 +54,10 @@ def test_long_videos_and_masks_go_the_extractors_way(make: Any) -> None:
 
 def test_what_an_extractor_does_around_its_forward_is_kept(make: Any, kinds: Any) -> None:
     class Doubled(kinds["one"]):  # type: ignore[misc]
-        def features(self, video: Tensor, mask: Tensor | None = None) -> dict[str, FeatureMap]:
-            maps = super().features(video, mask)
+        def features(
+            self, video: Tensor, mask: Tensor | None = None, times: Tensor | None = None, windows: int = 1
+        ) -> dict[str, FeatureMap]:
+            maps = super().features(video, mask, times, windows)
             return {name: FeatureMap(fmap.data * 2, fmap.times) for name, fmap in maps.items()}
 
         @property

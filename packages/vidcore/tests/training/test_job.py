@@ -28,6 +28,7 @@ def test_the_run_folder_is_complete(finished_run):
         "metrics.csv",
         "results.json",
         "predictions.csv",
+        "baselines.csv",
         "progress.json",
         "log.txt",
         "checkpoints",
@@ -217,7 +218,8 @@ def test_frozen_extractors_are_encoded_once(tiny_config):
     assert run.read_config().data.jitter is False
     assert run.read_results()["parameters"]["trained"] == 16 * 3 + 3
     last = torch.load(run.checkpoints / "last.pt", weights_only=True)
-    assert set(last["model"]) == {"head.linear.weight", "head.linear.bias"}
+    statistics = {"standardise.mean_0", "standardise.gain_0"}
+    assert set(last["model"]) == {"head.linear.weight", "head.linear.bias"} | statistics
 
 
 def test_numbers_are_learned_told_and_evaluated(tiny_config, brightness, tmp_path):

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from torch.utils.checkpoint import checkpoint
 from vidcore.assemble import assemble
 from vidcore.config import TrainConfig, run_config
-from vidcore.errors import ConfigError, TrainingError
+from vidcore.errors import ConfigError, DataError, TrainingError
 from vidcore.features import FeatureMap
 from vidcore.training import RunInterruptedError, load, open_run, resume, train
 from vidcore.training.averaging import WeightAverage
@@ -292,6 +292,12 @@ def test_features_that_are_no_numbers_are_named(tiny_config, tmp_path):
                 yield Batch(self.targets[index], mask, tuple(numbers), features=features)
 
     seed_all(0)
+    trainer = Trainer(config.train, wreck=tmp_path)
+    # Standardised streams are read before the first step, which finds them; others are found by the loss.
+    with pytest.raises(DataError, match=rf"the features of row 5 in stream '{STREAM}' are not finite"):
+        trainer.fit(assemble(config, TARGETS), TrainingData(Stored()))
+    assert not list(tmp_path.iterdir())
+    config = config.model_copy(update={"train": config.train.model_copy(update={"standardise": False})})
     trainer = Trainer(config.train, wreck=tmp_path)
     with pytest.raises(TrainingError, match=rf"the stored features of '{STREAM}' are not finite in rows \[5\]"):
         trainer.fit(assemble(config, TARGETS), TrainingData(Stored()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from vidcore.assemble import assemble
+from vidcore.assemble import assemble, create
 from vidcore.config import run_config
 from vidcore.data.manifest import read_source
 from vidcore.data.targets import class_targets
@@ -102,7 +102,11 @@ def test_whole_maps_of_an_earlier_run_serve_one_that_needs_means(frozen, tmp_pat
 
 def test_each_stream_is_looked_for_by_itself(frozen, tmp_path):
     # Maps of one extractor and means of the other are stored; the two fused need nothing more.
-    cnn = {"name": "basic/naive_cnn", "options": {"width": 8, "frames": 2}, "freeze": True}
+    # The second has weights of a file: random ones differ by what was drawn before, so by the streams before it.
+    options = {"width": 8, "frames": 2}
+    torch.save(create("basic/naive_cnn", **options).state_dict(), tmp_path / "cnn.pth")
+    options["weights"] = str(tmp_path / "cnn.pth")
+    cnn = {"name": "basic/naive_cnn", "options": options, "freeze": True}
     patches = frozen().model_dump(mode="json")["extractors"][0]
     train(frozen(extractors=[patches], readout={"name": "attention"}))
     train(frozen(extractors=[cnn], name="means"))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import pkgutil
-from pathlib import Path
 
 from vidcore.catalog._specs import ExtractorSpec
 from vidcore.errors import ConfigError
@@ -64,6 +62,10 @@ def plain_label(name: str) -> str:
 
 
 def _text(label_set: str) -> str:
+    # Here, because listing models reads no label set, and pathlib takes long to import.
+    import pkgutil
+    from pathlib import Path
+
     package, colon, path = label_set.partition(":")
     if not colon and not Path(label_set).suffix:
         package, path = "vidcore", f"labels/{label_set}.txt"

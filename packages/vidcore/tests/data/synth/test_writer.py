@@ -58,7 +58,10 @@ def test_videos_decode_to_the_clips_made_in_memory(made):
         video, rate = decode(report.out / f"videos/{index:06d}.mp4")
         clip, _ = render_clip(4, index, frames=8, size=32, difficulty="hard")
         assert video.shape == clip.shape and rate == 16
-        assert np.abs(video.astype(int) - clip).mean() < 6
+        # Chroma is halved, which blurs the colours of patches; brightness keeps its place, and no frame is another's.
+        lost = video.astype(int) - clip
+        assert np.abs(lost).mean() < 8
+        assert np.abs(np.einsum("tchw,c->thw", lost, [0.299, 0.587, 0.114])).mean() < 2.5
 
 
 @pytest.mark.parametrize("size", [33, 40])

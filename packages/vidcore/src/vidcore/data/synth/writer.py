@@ -177,9 +177,10 @@ def _claim(out: Path, n: int, parameters: SynthParameters) -> int | None:
         record = _read_record(record_path)
         for key, ours in asdict(parameters).items():
             # Sets made before there were difficulties are easy.
-            if record.get(key, "easy" if key == "difficulty" else None) != ours:
+            theirs = record.get(key, "easy" if key == "difficulty" else None)
+            if theirs != ours:
                 raise DataError(
-                    f"{out} holds trajectories made with {key} {record.get(key, 'easy')!r}, now {ours!r} is asked for\n"
+                    f"{out} holds trajectories made with {key} {theirs!r}, now {ours!r} is asked for\n"
                     f"  give another folder, or the same {key} to complete this one"
                 )
         known = int(record["clips"])
