@@ -49,6 +49,8 @@ from numpy.typing import NDArray
 from vidcore.catalog import ClipFormat, pace_in_words
 from vidcore.errors import ConfigError, DataError
 
+from ._timeline import ROUNDING, Timeline
+
 if TYPE_CHECKING:
     import torch
 
@@ -65,8 +67,6 @@ DEFAULT_FRAMES = 16
 DEFAULT_WINDOWS = 10
 # A part of a window that is not worth another window.
 _LEFT_OVER = 1 / 8
-# Frame times within this share of a frame of an even grid are those of a constant rate (containers round them).
-_JITTER = 0.1
 SHORTS: tuple[Short, ...] = ("hold", "loop")
 
 
@@ -312,15 +312,15 @@ class Sampling:
         if self.shortest is None:
             raise ConfigError("published frames are an extractor's own: use sampling.of(extractor.clip)")
         _check(len(times), self.frames)
-        line = _Timeline.of(times, duration, self.fps)
+        line = Timeline.of(times, duration, self.fps)
         length, clips = self.frames, self.clips
         if self.clips > 1:
             generator = None
         spare = line.total - length * self.stride * line.step
-        if spare < -_ROUNDING:
+        if spare < -ROUNDING:
             starts = np.zeros(clips)
             if generator is None:
-                length = self._short_window(math.ceil(line.total / (self.stride * line.step) - _ROUNDING))
+                length = self._short_window(math.ceil(line.total / (self.stride * line.step) - ROUNDING))
         elif generator is not None:
             starts = _uniforms(generator, 1) * max(spare, 0.0)
         else:
@@ -342,49 +342,13 @@ class Sampling:
                           frame_offset=self.offset)  # fmt: skip
         return self.frames if self.shortest == self.frames else form.window_for(available)
 
-    def _offsets(self, length: int, line: _Timeline) -> NDArray[np.float64]:
+    def _offsets(self, length: int, line: Timeline) -> NDArray[np.float64]:
         window = length * self.stride * line.step
         if self.spacing == "stride":
             return np.arange(length, dtype=np.float64) * (self.stride * line.step)
         last = max(window - line.frame, 0.0)
         even: NDArray[np.float64] = np.linspace(0.0, last if self.spacing == "last" else window, length)
         return even.clip(max=last)
-
-
-# Positions are sums of products: half a microsecond of time, a thousandth of a frame.
-_ROUNDING = 1e-3
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Timeline:
-    """A segment in units in which moments are placed: its frames where they follow each other evenly, else seconds.
-
-    step    one frame of the published rate
-    frame   one frame of the video, in the mean
-    total   the whole segment
-    times   when each frame starts; ``None``: the units are frames
-    """
-
-    step: float
-    frame: float
-    total: float
-    times: NDArray[np.float64] | None = None
-
-    @classmethod
-    def of(cls, times: NDArray[np.float64], duration: float, fps: float | None) -> _Timeline:
-        total, since = len(times), times - times[0]
-        period = float(since[-1]) / (total - 1) if total > 1 else 0.0
-        if fps is None or period <= 0:
-            return cls(1.0, 1.0, float(total))
-        if np.abs(since - period * np.arange(total)).max() < _JITTER * period:
-            return cls(1 / (fps * period), 1.0, float(total))
-        return cls(1 / fps, duration / total, duration, since)
-
-    def shown(self, moments: NDArray[np.float64]) -> NDArray[np.int64]:
-        """The frame on view at each moment; at the end and after it, the number of frames or more."""
-        if self.times is None:
-            return np.floor(moments + _ROUNDING).astype(np.int64)
-        return np.searchsorted(self.times, moments + 5e-7, side="right").astype(np.int64) - 1
 
 
 def _check(total: int, frames: int, stride: int = 1, clips: int = 1) -> None:
