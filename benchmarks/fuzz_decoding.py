@@ -154,7 +154,7 @@ def outcome(path: Path, original: list[np.ndarray]) -> tuple[str, str]:
     """One of ``OUTCOMES`` and what to say about it."""
     try:
         found = read(path)
-    except Exception:  # the finding
+    except Exception:  # noqa: BLE001 - the finding
         return "failed", traceback.format_exc()
     if isinstance(found, str):
         return "refused", found

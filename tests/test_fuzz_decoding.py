@@ -1,4 +1,4 @@
-"""A seeded part of ``benchmarks/fuzz_decoding.py``: damaged videos are refused, or read as a plain decode reads them."""
+"""Part of ``benchmarks/fuzz_decoding.py``: damaged videos are refused, or read as a plain decode reads them."""
 
 from __future__ import annotations
 

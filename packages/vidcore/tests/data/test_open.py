@@ -107,9 +107,7 @@ def test_a_large_frame_is_refused_before_memory_is_asked_for(tmp_path: Path) -> 
     assert int(grown) * (1024 if sys.platform == "linux" else 1) < 50 << 20
 
 
-def test_limits_are_changed_by_the_environment(
-    tmp_path: Path, encode: Encode, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_limits_are_changed_by_the_environment(tmp_path: Path, encode: Encode, monkeypatch: pytest.MonkeyPatch) -> None:
     path = encode(tmp_path / "a.mp4", "libx264", frames=12)
     monkeypatch.setenv(FRAME_PIXELS.variable, "3000")
     with pytest.raises(VideoError, match="its frames are 64x48") as caught:
@@ -123,7 +121,7 @@ def test_limits_are_changed_by_the_environment(
     monkeypatch.setenv(CLIP_BYTES.variable, "100000")
     with VideoReader(path) as reader:
         assert len(reader.read(range(10))) == 10
-        with pytest.raises(VideoError, match="11 frames of 64x48 take 0.0 GiB"):
+        with pytest.raises(VideoError, match=r"11 frames of 64x48 take 0\.0 GiB"):
             reader.read(range(11))
     for limit in LIMITS:
         for text in ("0", "-1", "x", "1e9", "9" * 30):
@@ -153,15 +151,14 @@ def test_a_picture_cropped_at_its_left_is_cropped_exactly(
     codec: str, option: str, crops: dict[str, int], tmp_path: Path, encode: Encode
 ) -> None:
     options = {"x265-params": "log-level=none"} if codec == "libx265" else {}
-    path = encode(tmp_path / "whole.mkv", codec, size=(96, 80), frames=4, options=options)
-    cropped = tmp_path / "cropped.mkv"
+    path = encode(tmp_path / "whole.ts", codec, size=(96, 80), frames=4, options=options)
+    cropped = tmp_path / "cropped.ts"
     with av.open(str(path)) as source, av.open(str(cropped), "w") as target:
         crop = BitStreamFilterContext(
             f"{option}=" + ":".join(f"{name}={value}" for name, value in crops.items()), source.streams.video[0]
         )
-        packets = [new for packet in source.demux(video=0) for new in crop.filter(packet if packet.size else None)]
+        packets = [new for packet in source.demux(video=0) if packet.size for new in crop.filter(packet)]
         stream = target.add_stream_from_template(source.streams.video[0])
-        stream.codec_context.extradata = None  # parameter sets stand in the stream, cropped
         for packet in packets:
             packet.stream = stream
             target.mux(packet)
@@ -183,13 +180,12 @@ def _luma(frame: av.VideoFrame) -> np.ndarray:
 
 
 def test_a_matrix_that_cannot_be_converted_is_read_as_untagged(tmp_path: Path, encode: Encode) -> None:
-    plain = encode(tmp_path / "plain.mkv", "libx264", frames=3)
-    tagged = tmp_path / "ycgco.mkv"
+    plain = encode(tmp_path / "plain.ts", "libx264", frames=12)
+    tagged = tmp_path / "ycgco.ts"
     with av.open(str(plain)) as source, av.open(str(tagged), "w") as target:
         tag = BitStreamFilterContext("h264_metadata=matrix_coefficients=8", source.streams.video[0])
-        packets = [new for packet in source.demux(video=0) for new in tag.filter(packet if packet.size else None)]
+        packets = [new for packet in source.demux(video=0) if packet.size for new in tag.filter(packet)]
         stream = target.add_stream_from_template(source.streams.video[0])
-        stream.codec_context.extradata = None
         for packet in packets:
             packet.stream = stream
             target.mux(packet)

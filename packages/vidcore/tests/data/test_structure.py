@@ -55,7 +55,8 @@ def test_a_file_cut_anywhere_is_refused_and_the_whole_one_is_not(
                 accepted.append((cut, len(reader)))
         except VideoError as error:
             assert error.stage in ("open", "demux")
-    assert accepted == []
+    # A cut exactly between two tags of FLV cannot be seen.
+    assert len(accepted) <= (name == "video.flv"), accepted
 
 
 def frames_of(path: Path) -> np.ndarray:
@@ -86,7 +87,7 @@ def boxes(data: bytes, begin: int, end: int) -> Iterator[tuple[bytes, int, int]]
 
 
 def edited(data: bytes, entries: list[tuple[int, int]], begin: int = 0, end: int | None = None) -> bytes:
-    """An MP4 whose sample tables come last, with another edit list: (duration in ms, first time on the media's clock)."""
+    """An MP4 whose sample tables come last, with another edit list: (milliseconds, first time on the media's clock)."""
     out = b""
     for kind, first, last in boxes(data, begin, len(data) if end is None else end):
         if kind == b"elst":
@@ -137,7 +138,8 @@ def test_a_duration_that_another_track_lasts_is_no_promise(
     path.write_bytes(data[:at] + struct.pack(">d", 12_000.0) + data[at + 8 :])
     with av.open(str(path)) as container:
         assert container.duration == 12_000_000
-    assert len(frames_of(path)) == len(sequential(path)) == 40
+    with VideoReader(path) as reader:
+        assert len(reader) == len(sequential(path)) == 40
 
 
 def test_a_last_picture_that_stands(tmp_path: Path, encode: Encode) -> None:

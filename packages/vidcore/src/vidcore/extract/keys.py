@@ -14,8 +14,8 @@ from vidcore.errors import DecodeError
 from vidcore.extract.hashing import FileHashes, hash_file
 
 # Raised when a clip of the same key begins to hold other pixels (another decoder's colours, another resize) or its
-# features other times. 2: times count frames of the video; before, frames of the clip. 3: pictures cropped at their left
-# are cropped exactly, and frames with the same time keep it.
+# features other times. 2: times count frames of the video; before, frames of the clip. 3: pictures cropped at
+# their left are cropped exactly, and frames with the same time keep it.
 REVISION = 3
 
 
