@@ -70,3 +70,11 @@ def test_show_draws_a_sheet_and_names_what_it_left_out(videos, tmp_path):
     assert bad.exit_code == 1
     assert "junk.mp4: cannot open the video" in bad.stderr
     assert not (tmp_path / "none.png").exists()
+
+
+def test_limits_reach_the_processes_that_decode(videos, monkeypatch):
+    monkeypatch.setenv("VIDCORE_MAX_FRAME_PIXELS", "1")  # restored after the test, whatever the command sets
+    shown = run("--max-frame-pixels", 1023, "data", "check", videos, "--frames", 8, "--workers", 1)
+    assert shown.exit_code == 1
+    assert "8 cannot be used" in shown.stdout
+    assert "its frames are 32x32" in shown.stdout

@@ -146,6 +146,18 @@ def test_a_folder_of_classes(tmp_path: Path) -> None:
     assert read_source(tmp_path, labels=False).rows == read_source(tmp_path).rows
 
 
+def test_files_that_are_no_videos_by_their_ending_are_counted(tmp_path: Path) -> None:
+    for name in ("run/a.mp4", "run/b.txt", "run/deep/c.TXT", "run/d.mp5", "run/e", "run/.hidden.txt", ".git/x.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert read_source(tmp_path).notes == (
+        f"left out of {tmp_path}, as not videos by their ending: 2 .txt, 1 .mp5, 1 no ending",
+    )
+    for name in ("run/b.txt", "run/deep/c.TXT", "run/d.mp5", "run/e"):
+        (tmp_path / name).unlink()
+    assert read_source(tmp_path).notes == ()
+
+
 def test_loose_videos_where_no_labels_are_needed(tmp_path: Path) -> None:
     for name in ("b.mp4", "deep/a.mp4", ".cache/c.mp4"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

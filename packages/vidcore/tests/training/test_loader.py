@@ -6,7 +6,8 @@ from vidcore.catalog import ClipFormat
 from vidcore.data.clips import read_clip
 from vidcore.data.manifest import read_source
 from vidcore.data.sampling import Sampling
-from vidcore.errors import DataError, DecodeError
+from vidcore.errors import DataError, DecodeError, TrainingError
+from vidcore.training import loader
 from vidcore.training.batches import in_order
 from vidcore.training.loader import ClipLoader, ClipSplit
 
@@ -82,6 +83,32 @@ def test_a_video_that_breaks_later_is_named(brightness, tmp_path, video_writer, 
     with pytest.raises(DecodeError, match=r"0\.mkv: cannot open the video") as caught:
         list(ClipSplit(_loader(rows, workers), [0]).batches([[0]], 0))
     assert "Traceback" not in str(caught.value)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (OSError(95, "Operation not supported"), "a clip of it cannot be made: OSError: [Errno 95] Operation"),
+        (MemoryError("unable to allocate 9 GiB"), "there is not enough memory for a clip of it: unable to allocate"),
+    ],
+)
+def test_whatever_goes_wrong_with_a_video_names_it(brightness, monkeypatch, error, text, workers):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(loader.StreamReader, "read", fail)
+    rows = read_source(brightness).rows[:1]
+    with pytest.raises(TrainingError) as caught:
+        list(ClipSplit(_loader(rows, workers), [0]).batches([[0]], 0))
+    assert str(caught.value).startswith(f"{rows[0].video}: {text}")
+
+
+def test_a_process_that_crashes_is_not_called_short_of_memory():
+    killed = "DataLoader worker (pid 7) is killed by signal: {}."
+    crash = loader._dead_worker(RuntimeError(killed.format("Segmentation fault")))
+    assert "a damaged video is the usual cause" in crash
+    assert "memory" in loader._dead_worker(RuntimeError(killed.format("Killed")))
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -69,7 +69,8 @@ def left_out(folder: Path) -> str | None:
             endings[path.suffix.lower() or "no ending"] += 1
     if not endings:
         return None
-    counts = ", ".join(f"{count} {ending}" for ending, count in endings.most_common(_ENDINGS))
+    ranked = sorted(endings.items(), key=lambda item: (-item[1], item[0]))
+    counts = ", ".join(f"{count} {ending}" for ending, count in ranked[:_ENDINGS])
     more = f", {len(endings) - _ENDINGS} other endings" if len(endings) > _ENDINGS else ""
     return f"left out of {folder}, as not videos by their ending: {counts}{more}"
 

@@ -32,6 +32,8 @@ ERROR_DETECTION = {
     "msmpeg4v2": "bitstream+buffer",
     "msmpeg4v3": "bitstream+buffer",
     "png": "crccheck+explode",
+    "wmv1": "bitstream+buffer",
+    "wmv2": "bitstream+buffer",
 }
 _ISOBMFF = (b"ftyp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"styp", b"sidx", b"pnot", b"uuid")
 _PLAYLISTS = (b"ffconcat", b"#EXTM3U", b"<?xml", b"[playlist]", b"[Reference]", b"<asx", b"<MPD", b"v=0")

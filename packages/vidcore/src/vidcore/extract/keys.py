@@ -14,8 +14,9 @@ from vidcore.errors import DecodeError
 from vidcore.extract.hashing import FileHashes, hash_file
 
 # Raised when a clip of the same key begins to hold other pixels (another decoder's colours, another resize) or its
-# features other times. 2: times count frames of the video; before, frames of the clip.
-REVISION = 2
+# features other times. 2: times count frames of the video; before, frames of the clip. 3: pictures cropped at
+# their left are cropped exactly, and frames with the same time keep it.
+REVISION = 3
 
 
 def clip_key(row: Row, sampling: Sampling, size: int | None) -> str:
