@@ -101,7 +101,7 @@ def test_the_block_of_the_authors_is_reproduced():
     """One block written out on a (steps, rows * columns) grid: time and space exchanged would show here."""
     w = original()
     extractor = create(NAME, outputs=("block0",))
-    extractor.load_state_dict({k: v for k, v in extractor.convert(w).items() if "head" not in k})
+    extractor.load_state_dict({k: v for k, v in extractor.convert(w).items() if "classifier" not in k})
     w = {name.removeprefix("model."): value for name, value in w.items()}
     clip = torch.randn(1, 3, 4, 64, 64, generator=torch.Generator().manual_seed(3))
     b = "blocks.0."
