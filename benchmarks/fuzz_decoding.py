@@ -118,7 +118,7 @@ def plain(path: Path, size: tuple[int, int] | None = None) -> list[np.ndarray]:
     """Frames of a plain PyAV decode that goes on over errors, as players do, in ``size`` (width, height)."""
     frames = []
     options = {"protocol_whitelist": "file", "max_pixels": "10000000"}
-    with av.open(f"file:{path}", options=options) as container:
+    with av.open(f"file:{path}", options=options, metadata_errors="replace") as container:
         stream = container.streams.best("video")
         codec = stream.codec_context
         codec.thread_count = 1

@@ -90,7 +90,7 @@ def check_file(path: Path) -> None:
 
 
 def _open(path: Path, gpu: int | None) -> InputContainer:
-    options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS, "max_pixels": str(FRAME_PIXELS.value)}
+    options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS, "max_pixels": _ffmpeg_pixels()}
     name = os.fspath(path)
     source: str | BinaryIO
     try:
@@ -102,6 +102,11 @@ def _open(path: Path, gpu: int | None) -> InputContainer:
     # Pictures one after another look like a single one.
     kind = "mjpeg" if path.suffix.lower() in (".mjpeg", ".mjpg") else None
     return av.open(source, "r", format=kind, options=options, metadata_errors="replace", hwaccel=hwaccel)
+
+
+def _ffmpeg_pixels() -> str:
+    # FFmpeg's own limit counts the padding of frames, too; it holds where a stream's size grows in its middle.
+    return str(2 * FRAME_PIXELS.value + (1 << 20))
 
 
 def _best(path: Path, container: InputContainer) -> VideoStream:
@@ -120,7 +125,7 @@ def _best(path: Path, container: InputContainer) -> VideoStream:
         raise VideoError(
             path, "open", f"the size of its frames cannot be read, or is above the limit of {limit:,} pixels", DAMAGED
         )
-    options = {"max_pixels": str(limit)}
+    options = {"max_pixels": _ffmpeg_pixels()}
     if codec.codec.canonical_name in ERROR_DETECTION:
         options["err_detect"] = ERROR_DETECTION[codec.codec.canonical_name]
     codec.options = options
