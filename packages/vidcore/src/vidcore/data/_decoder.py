@@ -196,7 +196,8 @@ def _runs(table: FrameTable, wanted: Sequence[int]) -> list[tuple[int, int, dict
     """Stretches of packets ``(first, last, {packet: frame})`` to decode: per frame from its start, overlaps joined."""
     runs: list[tuple[int, int, dict[int, int]]] = []
     for start, packet, frame in sorted((int(table.start[i]), int(table.packet[i]), i) for i in wanted):
-        if runs and start <= runs[-1][1]:
+        # A start right after the run before needs no restart, and a container may flag a start wrongly.
+        if runs and start <= runs[-1][1] + 1:
             first, last, frames = runs[-1]
             frames[packet] = frame
             runs[-1] = (first, max(last, packet), frames)

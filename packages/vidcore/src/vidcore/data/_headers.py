@@ -19,7 +19,7 @@ from typing import Any
 
 from ._containers import Header, read_header
 from ._failure import VideoError
-from ._open import open_stream
+from ._open import check_declared, open_stream
 from .frame_folder import FrameFolder
 
 HEARTBEAT_SECONDS = 1.0
@@ -42,6 +42,7 @@ def examine_header(name: str, fps: float | None) -> dict[str, Any]:
 
 
 def _by_ffmpeg(path: Path) -> Header:
+    check_declared(path)
     container, stream = open_stream(path)
     with container:
         rate = float(stream.average_rate or 0)

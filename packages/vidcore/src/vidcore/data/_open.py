@@ -51,12 +51,11 @@ def open_stream(path: str | os.PathLike[str], gpu: int | None = None) -> tuple[I
 
     Raises:
         VideoError: There is no such file, it is empty or not a video, it holds no video stream, no decoder knows it,
-            or it declares more than the limits allow.
+            or its frames are larger than the limit.
     """
     path = Path(path)
     check_file(path)
     try:
-        _check_declared(path)
         container = _open(path, gpu)
     except (av.error.InvalidDataError, av.error.ArgumentError) as error:
         raise _no_video(path) from error
@@ -146,10 +145,21 @@ def too_large(path: Path, width: int, height: int) -> VideoError:
     )
 
 
-def _check_declared(path: Path) -> None:
-    """Refuse what FFmpeg would make gigabytes of when it opens the file: large pictures and long sample tables."""
-    with path.open("rb") as file:
-        head = file.read(24)
+def check_declared(path: Path) -> _structure.Survey | None:
+    """Refuse what FFmpeg would make gigabytes of when it opens the file: large pictures and long sample tables.
+
+    Returns:
+        Survey: Of MP4 and its relatives, where it was needed.
+
+    Raises:
+        VideoError: As :func:`check_file`, or more is declared than the limits allow.
+    """
+    check_file(path)
+    try:
+        with path.open("rb") as file:
+            head = file.read(24)
+    except OSError as error:
+        raise VideoError(path, "open", error.strerror or str(error), NOT_A_VIDEO) from error
     size = (0, 0)
     if head.startswith(b"GIF8") and len(head) >= 10:
         size = struct.unpack_from("<HH", head, 6)
@@ -158,13 +168,15 @@ def _check_declared(path: Path) -> None:
     if size[0] * size[1] > FRAME_PIXELS.value:
         raise too_large(path, *size)
     if head[4:8] not in _ISOBMFF:
-        return
-    samples = _structure.survey(path, "mov,mp4,m4a,3gp,3g2,mj2").samples
+        return None
+    found = _structure.survey(path, "mov,mp4,m4a,3gp,3g2,mj2")
+    samples = found.samples
     if samples > FRAMES.value:
         raise VideoError(
             path, "open", f"it declares {samples:,} samples in one table; at most {FRAMES.value:,} frames are read",
             FRAMES.advice(samples),
         )  # fmt: skip
+    return found
 
 
 def _no_video(path: Path) -> VideoError:

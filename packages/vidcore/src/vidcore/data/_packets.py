@@ -23,7 +23,7 @@ from ._bitstream import (
     vp9_shown,
 )
 from ._failure import DAMAGED, VideoError
-from ._open import open_stream
+from ._open import check_declared, open_stream
 from ._structure import Survey, survey, wrong_checksum
 from .limits import FRAMES
 
@@ -64,13 +64,14 @@ class PacketSource:
     def __init__(self, path: str | os.PathLike[str], keep_bytes: int = KEEP_BYTES, gpu: int | None = None) -> None:
         """Open the file; nothing is demuxed yet."""
         self.path = Path(path)
+        declared = check_declared(self.path)
         self.container, self.stream = open_stream(path, gpu)
         self.codec: str = self.stream.codec_context.codec.canonical_name
         self.decoder = self.stream.codec_context
         self._keep_bytes = keep_bytes
         self._kept: list[Packet[Any]] | None = []
         self._records: list[PacketRecord] | None = None
-        self._survey: Survey | None = None
+        self._survey: Survey | None = declared
         self.demuxed = self.empty = self.read_to = 0
 
     def close(self) -> None:

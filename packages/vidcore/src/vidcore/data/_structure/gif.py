@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ._bytes import MOST_STEPS, Bytes, Survey
 
+_READ_BYTES = 1 << 16
 _EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
 
 
@@ -45,11 +46,12 @@ def _table_bytes(flags: int) -> int:
 
 def _after_data(file: Bytes, place: int) -> int | None:
     """Where a run of sub-blocks, each with its length before it, ends; None where the file ends before."""
-    for _ in range(MOST_STEPS):
-        size = file.at(place, 1)
-        if not size:
-            return None
-        place += 1 + size[0]
-        if size[0] == 0:
-            return place
+    while data := file.at(place, _READ_BYTES):
+        at = 0
+        while at < len(data):
+            size = data[at]
+            at += 1 + size
+            if size == 0:
+                return place + at
+        place += at
     return None
