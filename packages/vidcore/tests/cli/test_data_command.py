@@ -78,3 +78,4 @@ def test_limits_reach_the_processes_that_decode(videos, monkeypatch):
     assert shown.exit_code == 1
     assert "8 cannot be used" in shown.stdout
     assert "its frames are 32x32" in shown.stdout
+    assert run("--max-frame-pixels", 1024, "data", "check", videos, "--frames", 8, "--workers", 1).exit_code == 0

@@ -24,7 +24,7 @@ def test_a_search_prints_trials_what_mattered_and_the_report(brightness, tmp_pat
     done = CliRunner().invoke(vidcore, args, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     assert "trial 1 of 2: validation" in done.output
-    assert "validation accuracy" in done.output
+    assert "validation loss" in done.output
     assert re.search(r"test accuracy of trial \d: 0\.\d{4} \((95 % interval|too few clips)", done.output)
     assert "the best of 2 trials and too high" in done.output
     assert f"report  {out / 'tuning.html'}" in done.output

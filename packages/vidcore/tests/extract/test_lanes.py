@@ -10,6 +10,7 @@ from vidcore.assemble import create
 from vidcore.extract import lanes
 from vidcore.extract.batching import BatchQueue, BatchSizer
 from vidcore.extract.progress import Meter
+from vidcore.frames import Frames
 from vidcore.runtime import OneDnnConvolutions, accelerate
 from vidcore.testing.fakes import fake_video
 
@@ -33,7 +34,8 @@ def test_convolutions_of_plain_networks_of_them_go_to_onednn(monkeypatch, name, 
     sizers = {"a": BatchSizer(1, start=1, ceiling=1)}
     batches = BatchQueue(sizers, 0.0)
     video = fake_video((1, 4, 3, 32, 32))[0]
-    batches.put("a", (), SimpleNamespace(view=lambda _: video, mask=torch.ones(4, dtype=torch.bool)))
+    clip = Frames.of(video, torch.arange(4.0), torch.ones(4, dtype=torch.bool), 1)
+    batches.put("a", (), SimpleNamespace(view=lambda _: clip))
     batches.close()
     running = lanes.Lanes(
         [{"a": extractor}], sizers, device=torch.device("cpu"), count=1, threads=1, keep="map", dtype="float32",

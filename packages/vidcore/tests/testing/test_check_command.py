@@ -103,4 +103,5 @@ def test_pytest_is_asked_for_by_name_where_it_is_missing(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stderr.strip() == "error: vidcore.testing needs pytest; install it with: pip install 'vidcore[testing]'"
+    wanted = "vidcore check needs pytest, which is not installed: pip install 'vidcore[testing]'"
+    assert done.stderr.strip() == f"error: {wanted}"

@@ -125,7 +125,7 @@ def test_every_fold_is_a_run_of_one_group(tiny_config, wandb):
 
 @pytest.mark.parametrize("name", ["wandb", "mlflow"])
 def test_a_tracker_that_is_not_installed_is_refused(tiny_config, name, monkeypatch):
-    monkeypatch.setattr("vidcore.training.tracking.find_spec", lambda name: None)
+    monkeypatch.setattr("vidcore.config.early.find_spec", lambda name: None)
     config = tiny_config(train={"trackers": [name]})
     with pytest.raises(ConfigError, match=f"train.trackers names '{name}', which is not installed: pip install {name}"):
         train(config)

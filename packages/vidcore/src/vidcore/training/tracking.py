@@ -14,7 +14,6 @@ from vidcore.training.files import replacing
 from vidcore.training.run import RunFolder
 from vidcore.training.state import Row
 
-_OPTIONAL = ("wandb", "mlflow")
 # A point costs a sixth of a millisecond, a tenth of the step of a small head; nobody sees ten a second apart.
 _POINT_SECONDS = 0.1
 
